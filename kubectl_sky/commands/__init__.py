@@ -1,0 +1,1 @@
+"""One verb a file: parse flags, call, print. No logic lives here."""

@@ -1,0 +1,213 @@
+"""The Kubernetes client: raw paths and dicts in, dicts out. Safe to call from several threads."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Callable
+
+import urllib3
+
+from . import __version__, errors, transport
+from .connection import Connection
+from .errors import ApiError, Expired, Failure, Unreachable, UsageError
+from .kubeconfig import Access, load
+from .output import parse_duration
+
+__all__ = ["ApiError", "Cluster", "Connection", "Expired", "Unreachable", "connect"]
+
+FIELD_MANAGER = "kubectl-sky"
+CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 30.0
+MERGE, APPLY = "application/merge-patch+json", "application/apply-patch+yaml"
+_SAFE_TO_REPEAT = ("GET", "PUT", "PATCH", "DELETE")
+_RETRY_CODES = (429, 502, 503, 504)
+
+
+def connect(connection: Connection = Connection()) -> Cluster:
+    """The cluster of `connection`, without asking it anything. Failure: no kubeconfig, no such context."""
+    return Cluster(load(connection), connection)
+
+
+class Cluster:
+    """One API server, seen through one context.
+
+    `patience`: seconds for which a request is repeated when the server, having answered before, is away.
+    """
+
+    def __init__(self, access: Access, connection: Connection):
+        self.context, self.namespace, self.server = access.context, access.namespace, access.server
+        self.connection, self.patience = connection, 5.0
+        self._access, self._verbosity = access, connection.verbosity
+        self._timeout = _timeout(connection.request_timeout)
+        self._lock = threading.Lock()
+        self._pool: urllib3.PoolManager | None = None
+        self._headers: dict[str, str] = {}
+        self._answered = False
+
+    # -- verbs ------------------------------------------------------------------------------------------------
+
+    def get(self, path: str, **params: Any) -> dict[str, Any]:
+        """GET of an object or a list."""
+        return self.request("GET", path, params=params)
+
+    def create(self, path: str, body: dict[str, Any], **params: Any) -> dict[str, Any]:
+        """POST of `body` to the collection `path`. ApiError with reason AlreadyExists if it is there."""
+        return self.request("POST", path, body, params={"fieldManager": FIELD_MANAGER, **params})
+
+    def patch(self, path: str, body: Any, content_type: str = MERGE, **params: Any) -> dict[str, Any]:
+        """PATCH of the object `path`, by default a merge patch."""
+        return self.request("PATCH", path, body, content_type, {"fieldManager": FIELD_MANAGER, **params})
+
+    def apply(self, path: str, body: dict[str, Any], **params: Any) -> dict[str, Any]:
+        """Server-side apply of `body` to the object `path`; we win conflicts over fields."""
+        return self.request("PATCH", path, body, APPLY, {"fieldManager": FIELD_MANAGER, "force": True, **params})
+
+    def delete(self, path: str, body: dict[str, Any] | None = None, **params: Any) -> dict[str, Any]:
+        """DELETE of the object or collection `path`; `body` is a DeleteOptions."""
+        return self.request("DELETE", path, body, params=params)
+
+    def stream(self, path: str, silence: float | None = READ_TIMEOUT, **params: Any) -> Iterator[bytes]:
+        """The body of a GET in the pieces in which it arrives (e.g. a pod's log with follow=True).
+
+        Ends with Unreachable when the connection breaks, or is silent for `silence` seconds (None: for ever).
+        """
+        response = self._send("GET", path, params=params, timeout=urllib3.Timeout(CONNECT_TIMEOUT, silence), stream=True)
+        try:
+            yield from response.stream(65536)
+        except urllib3.exceptions.HTTPError as error:
+            raise errors.unreachable(error, self.server, self.context) from None
+        finally:
+            response.close()
+
+    def watch(
+        self,
+        path: str,
+        timeout: float | None = None,
+        patience: float = 60.0,
+        on_trouble: Callable[[str], None] | None = None,
+        **params: Any,
+    ) -> Iterator[dict[str, Any]]:
+        """Events ({"type", "object"}) of the collection `path`, ended after `timeout` seconds (None: never).
+
+        A broken connection is opened again where it broke, for up to `patience` seconds, after telling
+        `on_trouble`; then Unreachable. Expired (410): list again, watch from the list's resourceVersion.
+        """
+        from .watching import Watch
+
+        return Watch(self, path, timeout, patience, on_trouble, params).events()
+
+    def kubectl(self, *args: str) -> list[str]:
+        """argv of a `kubectl` subprocess on this cluster, context and namespace (pinned: others may switch them)."""
+        if not shutil.which("kubectl"):
+            raise Failure("kubectl was not found on PATH", "https://kubernetes.io/docs/tasks/tools/")
+        argv = ["kubectl", *self.connection.kubectl_flags()]
+        if not self.connection.context and self.context and not self._access.in_cluster:
+            argv.append(f"--context={self.context}")
+        if not self.connection.namespace:
+            argv.append(f"--namespace={self.namespace}")
+        return [*argv, *args]
+
+    # -- one request ------------------------------------------------------------------------------------------
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        content_type: str = "application/json",
+        params: dict[str, Any] | None = None,
+        patience: float | None = None,
+    ) -> dict[str, Any]:
+        """One request, its JSON answer. ApiError: the server said no; Unreachable: nobody answered."""
+        give_up = time.monotonic() + (self.patience if patience is None else patience)
+        while True:
+            try:
+                response = self._send(method, path, body, content_type, params, self._timeout)
+                return json.loads(response.data or b"{}")
+            except (Unreachable, ApiError) as error:
+                wait = self._pause(error, method)
+                if wait is None or time.monotonic() + wait > give_up:
+                    raise
+                time.sleep(wait)
+
+    def _pause(self, error: Failure, method: str) -> float | None:
+        """Seconds to wait before the request is sent again; None: it must not be."""
+        if isinstance(error, ApiError):
+            if error.status == 429 or (error.status in _RETRY_CODES and method in _SAFE_TO_REPEAT):
+                return error.retry_after or 0.5
+            return None
+        sent_for_certain = isinstance(error, Unreachable) and not error.never_sent
+        if not self._answered or (sent_for_certain and method not in _SAFE_TO_REPEAT):
+            return None
+        return 0.3
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        content_type: str = "application/json",
+        params: dict[str, Any] | None = None,
+        timeout: urllib3.Timeout | None = None,
+        stream: bool = False,
+    ) -> urllib3.BaseHTTPResponse:
+        """One request on the wire; credentials are asked for again after a 401, once."""
+        url = self.server + path + transport.query(params or {})
+        data = None if body is None else json.dumps(body).encode()
+        for attempt in (0, 1):
+            pool, headers = self._ready(refresh=attempt > 0)
+            headers = headers | ({"Content-Type": content_type} if data is not None else {})
+            if not stream:
+                headers["Accept-Encoding"] = "gzip"
+            began = time.monotonic()
+            try:
+                response = pool.request(
+                    method, url, body=data, headers=headers, timeout=timeout or self._timeout, preload_content=not stream
+                )
+            except urllib3.exceptions.HTTPError as error:
+                self._log(method, url, type(error).__name__, began)
+                raise errors.unreachable(error, self.server, self.context) from None
+            self._log(method, url, str(response.status), began)
+            if response.status == 401 and attempt == 0 and transport.can_refresh(self._access):
+                response.drain_conn()
+                continue
+            break
+        self._answered = True
+        if response.status >= 400:
+            raise errors.api_error(response.status, response.data, method, path, self.context, response.headers)
+        return response
+
+    def _ready(self, refresh: bool) -> tuple[urllib3.PoolManager, dict[str, str]]:
+        """The connection pool and the headers; made at the first request, and anew with fresh credentials."""
+        with self._lock:
+            if self._pool is None or refresh:
+                authorization = self._access.authorization(refresh)
+                self._headers = transport.headers(self._access.user, authorization, user_agent())
+                self._pool = transport.pool(self._access)
+            return self._pool, dict(self._headers)
+
+    def _log(self, method: str, url: str, result: str, began: float) -> None:
+        if self._verbosity >= 6:
+            print(f"{method} {url} {result} in {(time.monotonic() - began) * 1000:.0f} ms", file=sys.stderr)
+
+
+def user_agent() -> str:
+    """What audit logs show, e.g. `kubectl-sky/0.1.0 (linux/amd64) python/3.11`."""
+    machine = platform.machine().lower()
+    arch = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+    return f"kubectl-sky/{__version__} ({sys.platform}/{arch}) python/{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def _timeout(text: str | None) -> urllib3.Timeout:
+    if text is None:
+        return urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT)
+    try:
+        seconds = parse_duration(text)
+    except ValueError:
+        raise UsageError(f"--request-timeout: {text!r} is no time", "e.g. --request-timeout 30s; 0 = no limit") from None
+    return urllib3.Timeout(total=seconds) if seconds else urllib3.Timeout(connect=None, read=None)
