@@ -15,7 +15,7 @@ import zipfile
 from pathlib import Path
 
 SCRIPTS = Path(__file__).parent
-# kubernetes' models and APIs are 700 modules that kube.py never imports (it speaks plain dicts); nothing uses the others
+# kubernetes' models and APIs are 700 modules that kube.py never imports (it speaks dicts); nothing uses the others
 UNUSED = [
     "bin",
     "kubernetes/client/api",
@@ -68,7 +68,7 @@ def prepend_launcher(archive: Path, launcher: str, output: Path) -> None:
         file.write(launcher.encode())
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as target:
             for name in sorted(source.namelist()):
-                member = zipfile.ZipInfo(name, date)  # type: ignore[arg-type]
+                member = zipfile.ZipInfo(name, date)
                 member.external_attr = 0o100644 << 16
                 member.compress_type = zipfile.ZIP_DEFLATED
                 target.writestr(member, source.read(name), compresslevel=9)

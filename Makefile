@@ -1,0 +1,53 @@
+# The first two are for a fresh Debian machine with Python and Go, as root (they make a Kubernetes cluster of their own).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test build lint unit golden e2e bench reference cluster-up cluster-down clean
+
+## demo: a cluster, the program, and a first launch on it
+demo:
+	bash scripts/demo.sh
+
+## test: everything that CI runs
+test:
+	bash .ci/run
+
+$(BIN)/shiv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+
+venv: $(BIN)/shiv
+
+## build: dist/kubectl-sky, and the archive and manifest for krew
+build: $(BIN)/shiv
+	PYTHON=$(BIN)/python ./build.sh
+
+## lint: style, types, layers
+lint: $(BIN)/shiv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+## unit, golden, e2e: one ring of tests (e2e needs cluster-up, or KUBECONFIG)
+unit golden e2e: $(BIN)/shiv
+	$(BIN)/python -m pytest tests/$@
+
+## bench: the figures of docs/comparison.md, on the cluster of KUBECONFIG
+bench: $(BIN)/shiv
+	$(BIN)/python tests/bench/bench.py
+
+## reference: docs/reference.md from the program's own help
+reference: $(BIN)/shiv
+	$(BIN)/python scripts/make_reference.py
+
+## cluster-up, cluster-down: the cluster for tests, three nodes
+cluster-up: $(BIN)/shiv
+	$(BIN)/python -m tests.cluster up 3
+
+cluster-down: $(BIN)/shiv
+	$(BIN)/python -m tests.cluster down
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
