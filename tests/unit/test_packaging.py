@@ -43,7 +43,8 @@ def test_archive_is_pure_python_and_complete(executable: Path) -> None:
     with zipfile.ZipFile(executable) as archive:
         names = set(archive.namelist())
     assert not [name for name in names if re.search(r"\.(so|pyd|dylib|dll)(\.|$)", name)]
-    ours = {f"site-packages/{path.relative_to(PROJECT)}" for path in (PROJECT / "kubectl_sky").rglob("*.py")}
+    files = [path for path in (PROJECT / "kubectl_sky").rglob("*") if path.suffix in {".py", ".conf"}]
+    ours = {f"site-packages/{path.relative_to(PROJECT)}" for path in files}
     assert ours <= names
 
 
