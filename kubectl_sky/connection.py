@@ -30,7 +30,12 @@ FLAGS = (
     Flag("--as-uid", "as_uid", "UID", "Act as this uid", True),
     # kubectl would cut an exec or a log stream at this limit: it is for our own requests only.
     Flag(
-        "--request-timeout", "request_timeout", "TIME", "Limit of one request: 30s, 1m, 0 = none", True, for_kubectl=False
+        "--request-timeout",
+        "request_timeout",
+        "TIME",
+        "Limit of one request: 30s, 1m, 0 = none",
+        True,
+        for_kubectl=False,
     ),
     Flag("--server", "server", "URL", "Address of the API server", True, "-s"),
     Flag("--token", "token", "TOKEN", "Bearer token", True),

@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 import json
+import re
+import ssl
 from typing import Any
 
 import urllib3
 
 from .errors import ApiError, Expired, Unreachable
 
+_RBAC = re.compile(
+    r'User "(?P<user>.*?)" cannot (?P<verb>\S+) (?:resource|path) "(?P<resource>.*?)"'
+    r'(?: in API group "(?P<group>.*?)")?(?: in the namespace "(?P<namespace>.*?)")?'
+)
+_POD_SECURITY = re.compile(r'violates PodSecurity "(?P<level>[^"]*)": (?P<reasons>.*)', re.S)
+_QUOTA = re.compile(r"exceeded quota: (?P<name>[^,]+), requested: (?P<rest>.*)", re.S)
+_WEBHOOK = re.compile(r'admission webhook "(?P<name>[^"]+)" denied the request:? ?(?P<text>.*)', re.S)
+_BROKEN_WEBHOOK = re.compile(r'failed calling webhook "(?P<name>[^"]+)"')
+_NAMESPACE_404 = re.compile(r'namespaces "(?P<name>[^"]+)" not found')
+
 
 def explain_status(status: int, body: bytes, method: str, path: str, context: str) -> ApiError:
-    """ApiError (Expired for 410) for an HTTP answer >= 400."""
+    """ApiError (Expired for 410) for an HTTP answer >= 300."""
     answer = status_object(body)
     reason = str(answer.get("reason") or "")
-    text = str(answer.get("message") or body.decode("utf-8", "replace").strip()[:500] or f"HTTP {status}")
+    text = str(answer.get("message") or "").strip()
+    if not answer or not text:
+        text = body.decode("utf-8", "replace").strip()[:300] or "no explanation given"
+        where = f"{method} {path} was answered with HTTP {status}: {text}"
+        hint = None if answer else "a proxy, or a server that is not Kubernetes, may be between: kubectl cluster-info"
+        return ApiError(status, reason, where, hint)
     if status == 410 or reason in ("Expired", "Gone"):
         return Expired(410, "Expired", text)
+    causes = (answer.get("details") or {}).get("causes") or []
+    for explain in (_unauthorized, _denied, _forbidden, _not_found, _invalid, _busy):
+        told = explain(status, text, causes, context)
+        if told:
+            return ApiError(status, reason, *told)
     return ApiError(status, reason, text)
 
 
@@ -26,12 +48,170 @@ def status_object(body: bytes) -> dict[str, Any]:
         answer = json.loads(body)
     except ValueError:
         return {}
-    return answer if isinstance(answer, dict) else {}
+    return answer if isinstance(answer, dict) and answer.get("kind") == "Status" else {}
+
+
+Told = tuple[str, "str | None"]
+
+
+def _unauthorized(status: int, text: str, causes: list[Any], context: str) -> Told | None:
+    if status != 401:
+        return None
+    return (
+        f"the cluster of context {context!r} does not accept your credentials: they are wrong or have expired",
+        "log in again with your provider's tool, then try: kubectl auth whoami",
+    )
+
+
+def _denied(status: int, text: str, causes: list[Any], context: str) -> Told | None:
+    """What an admission step refused: quota, Pod Security, webhooks."""
+    if found := _POD_SECURITY.search(text):
+        reasons = re.split(r", (?=[\w. /]+ (?:!=|\())", found["reasons"])
+        lines = "".join(f"\n  - {one}" for one in reasons)
+        hint = "the namespace's label pod-security.kubernetes.io/enforce sets this level: use another namespace, or drop what it forbids"
+        return f"the namespace enforces Pod Security {found['level']!r}, which the pod violates:{lines}", hint
+    if found := _QUOTA.search(text):
+        hint = "ask for less, free some (kubectl sky status; kubectl sky down NAME), or see: kubectl describe quota"
+        return f"the namespace's quota {found['name']!r} is exceeded: requested {found['rest']}", hint
+    if found := _WEBHOOK.search(text):
+        return (
+            f"the cluster's admission webhook {found['name']!r} refused this: {found['text'].strip() or 'no reason given'}",
+            "this is a rule of the cluster: its administrators know more",
+        )
+    if found := _BROKEN_WEBHOOK.search(text):
+        return (
+            f"the cluster's admission webhook {found['name']!r} does not answer: {text}",
+            "the cluster's administrators must repair it: kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations",
+        )
+    if "is being terminated" in text or "NamespaceTerminating" in text:
+        return text, "the namespace is being deleted: use another one (-n), or wait and create it again"
+    return None
+
+
+def _forbidden(status: int, text: str, causes: list[Any], context: str) -> Told | None:
+    if status != 403:
+        return None
+    found = _RBAC.search(text)
+    if not found:
+        return text, None
+    if found["user"] == "system:anonymous":
+        return (
+            f"context {context!r} has no credentials that the cluster knows (you are system:anonymous)",
+            "log in with your provider's tool, or check the user entry: kubectl config view --minify",
+        )
+    where = f" in namespace {found['namespace']!r}" if found["namespace"] else " in the whole cluster"
+    kind = "Role" if found["namespace"] else "ClusterRole"
+    resource, group = found["resource"], found["group"] or ""
+    hint = (
+        f"ask your administrator for this rule in a {kind}"
+        + (f" of namespace {found['namespace']}" if found["namespace"] else "")
+        + f':\n  - apiGroups: ["{group}"]\n    resources: ["{resource}"]\n    verbs: ["{found["verb"]}"]'
+    )
+    return f"user {found['user']!r} may not {found['verb']} {resource}{where}", hint
+
+
+def _not_found(status: int, text: str, causes: list[Any], context: str) -> Told | None:
+    if status != 404:
+        return None
+    if found := _NAMESPACE_404.search(text):
+        name = found["name"]
+        return f"there is no namespace {name!r} in context {context!r}", f"kubectl create namespace {name}"
+    if "could not find the requested resource" in text:
+        return "the cluster does not know this kind of object", "see what it has: kubectl api-resources"
+    return text, None
+
+
+def _invalid(status: int, text: str, causes: list[Any], context: str) -> Told | None:
+    if status != 422 or not causes:
+        return None
+    head = re.split(r"(?: is invalid)?: ", text, maxsplit=1)[0]
+    lines = "".join(f"\n  - {one.get('field')}: {one.get('message')}".replace("None: ", "") for one in causes)
+    return f"the API server refuses {head}:{lines}", None
+
+
+def _busy(status: int, text: str, causes: list[Any], context: str) -> Told | None:
+    if status == 429:
+        return f"the API server is overloaded: {text}", "try again in a minute"
+    if status == 409 and "the object has been modified" in text:
+        return f"somebody else changed it at the same time: {text}", "try again"
+    if status == 504 or "etcdserver" in text or "request timed out" in text:
+        return f"the API server did not answer in time: {text}", "try again; a longer limit: --request-timeout 2m"
+    return None
+
+
+# -- no answer at all ---------------------------------------------------------------------------------------------
+
+_CERTIFICATE = {
+    9: ("the server's certificate is not valid yet", "check this machine's clock"),
+    10: ("the server's certificate has expired", "its administrators must renew it; or check this machine's clock"),
+    18: ("the server's certificate is not signed by an authority that the kubeconfig trusts", None),
+    19: ("the server's certificate is not signed by the authority that the kubeconfig trusts", None),
+    20: ("the server's certificate is not signed by the authority that the kubeconfig trusts", None),
+    62: ("the server's certificate is for another name", "check `server:`, or give --tls-server-name"),
+    64: ("the server's certificate is for another address", "check `server:`, or give --tls-server-name"),
+}
+_STALE = "was the cluster made anew? get its kubeconfig again (certificate-authority)"
 
 
 def explain_transport(error: Exception, server: str, context: str) -> Unreachable:
     """Unreachable for what urllib3 raised."""
-    made = Unreachable(f"cannot reach the cluster at {server}: {error}", "is the cluster up? kubectl cluster-info")
-    made.never_sent = isinstance(error, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError))
+    message, hint = _transport(error, server)
+    made = Unreachable(message, hint)
+    refused = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+    made.never_sent = isinstance(_root(error), refused)
     made.silent = isinstance(error, urllib3.exceptions.ReadTimeoutError)
     return made
+
+
+def _root(error: Exception) -> Exception:
+    """The error inside ProxyError and MaxRetryError."""
+    inner = getattr(error, "original_error", None) or getattr(error, "reason", None)
+    return inner if isinstance(inner, Exception) else error
+
+
+def _transport(error: Exception, server: str) -> Told:
+    up = "is the cluster up, and the VPN? kubectl cluster-info"
+    if isinstance(error, urllib3.exceptions.ProxyError):
+        return (
+            f"cannot reach the cluster at {server} through the proxy: {_plain(_root(error))}",
+            "check proxy-url of the kubeconfig, HTTPS_PROXY and NO_PROXY",
+        )
+    if isinstance(error, urllib3.exceptions.NameResolutionError):
+        host = re.sub(r"^\w+://|[:/].*$", "", server)
+        return f"cannot reach the cluster at {server}: there is no host {host!r}", up
+    if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
+        return f"cannot reach the cluster at {server}: no answer in time", up
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        refused = "refused" in str(error)
+        return f"cannot reach the cluster at {server}: {'connection refused' if refused else _plain(error)}", up
+    if isinstance(error, urllib3.exceptions.SSLError):
+        return _tls(error, server)
+    if isinstance(error, urllib3.exceptions.ReadTimeoutError):
+        return (
+            f"the cluster at {server} took the request, but did not answer in time",
+            "--request-timeout 2m waits longer",
+        )
+    return f"the connection to the cluster at {server} broke: {_plain(error)}", up
+
+
+def _tls(error: Exception, server: str) -> Told:
+    cause = _root(error)
+    for one in (error, cause, error.__cause__, *error.args):
+        if isinstance(one, ssl.SSLCertVerificationError):
+            text, hint = _CERTIFICATE.get(one.verify_code, (f"the server's certificate: {one.verify_message}", None))
+            return f"cannot trust the cluster at {server}: {text}", hint or _STALE
+    text = str(error)
+    if "WRONG_VERSION_NUMBER" in text or "HTTP_REQUEST" in text:
+        return f"{server} does not speak TLS", "check `server:` in the kubeconfig (http or https, the port)"
+    if "ALERT" in text.upper():
+        return (
+            f"the cluster at {server} does not accept your client certificate: {_plain(error)}",
+            "it may have expired: get a fresh kubeconfig",
+        )
+    return f"no TLS connection to the cluster at {server}: {_plain(error)}", "kubectl cluster-info"
+
+
+def _plain(error: Exception) -> str:
+    """urllib3's text without its object names."""
+    text = re.sub(r"^.*?(?:Failed to establish a new connection|: ) ?:? ?", "", str(error).strip("()'"), count=1)
+    return re.sub(r"<[^>]*>:? ?", "", text or str(error)).replace(" (_ssl.c:", " (").split(" (")[0] or str(error)

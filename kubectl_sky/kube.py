@@ -46,7 +46,7 @@ class Cluster:
         self._timeout = _timeout(connection.request_timeout)
         self._lock = threading.Lock()
         self._pool: urllib3.PoolManager | None = None
-        self._headers: dict[str, str] = {}
+        self._headers = urllib3.HTTPHeaderDict()
         self._answered = False
 
     # -- verbs ------------------------------------------------------------------------------------------------
@@ -76,7 +76,9 @@ class Cluster:
 
         Ends with Unreachable when the connection breaks, or is silent for `silence` seconds (None: for ever).
         """
-        response = self._send("GET", path, params=params, timeout=urllib3.Timeout(CONNECT_TIMEOUT, silence), stream=True)
+        response = self._send(
+            "GET", path, params=params, timeout=urllib3.Timeout(CONNECT_TIMEOUT, silence), stream=True
+        )
         try:
             yield from response.stream(65536)
         except urllib3.exceptions.HTTPError as error:
@@ -161,13 +163,19 @@ class Cluster:
         data = None if body is None else json.dumps(body).encode()
         for attempt in (0, 1):
             pool, headers = self._ready(refresh=attempt > 0)
-            headers = headers | ({"Content-Type": content_type} if data is not None else {})
+            if data is not None:
+                headers["Content-Type"] = content_type
             if not stream:
                 headers["Accept-Encoding"] = "gzip"
             began = time.monotonic()
             try:
                 response = pool.request(
-                    method, url, body=data, headers=headers, timeout=timeout or self._timeout, preload_content=not stream
+                    method,
+                    url,
+                    body=data,
+                    headers=headers,
+                    timeout=timeout or self._timeout,
+                    preload_content=not stream,
                 )
             except urllib3.exceptions.HTTPError as error:
                 self._log(method, url, type(error).__name__, began)
@@ -178,18 +186,18 @@ class Cluster:
                 continue
             break
         self._answered = True
-        if response.status >= 400:
+        if response.status >= 300:
             raise errors.api_error(response.status, response.data, method, path, self.context, response.headers)
         return response
 
-    def _ready(self, refresh: bool) -> tuple[urllib3.PoolManager, dict[str, str]]:
+    def _ready(self, refresh: bool) -> tuple[urllib3.PoolManager, urllib3.HTTPHeaderDict]:
         """The connection pool and the headers; made at the first request, and anew with fresh credentials."""
         with self._lock:
             if self._pool is None or refresh:
                 authorization = self._access.authorization(refresh)
                 self._headers = transport.headers(self._access.user, authorization, user_agent())
                 self._pool = transport.pool(self._access)
-            return self._pool, dict(self._headers)
+            return self._pool, self._headers.copy()
 
     def _log(self, method: str, url: str, result: str, began: float) -> None:
         if self._verbosity >= 6:
@@ -209,5 +217,7 @@ def _timeout(text: str | None) -> urllib3.Timeout:
     try:
         seconds = parse_duration(text)
     except ValueError:
-        raise UsageError(f"--request-timeout: {text!r} is no time", "e.g. --request-timeout 30s; 0 = no limit") from None
+        raise UsageError(
+            f"--request-timeout: {text!r} is no time", "e.g. --request-timeout 30s; 0 = no limit"
+        ) from None
     return urllib3.Timeout(total=seconds) if seconds else urllib3.Timeout(connect=None, read=None)

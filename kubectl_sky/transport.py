@@ -92,7 +92,9 @@ def proxy_for(access: Access) -> str | None:
     server = urllib.parse.urlsplit(access.server)
     name = f"{server.scheme}_proxy"
     proxy = os.environ.get(name) or os.environ.get(name.upper())
-    if not proxy or bypassed(server.hostname or "", server.port, os.environ.get("NO_PROXY") or os.environ.get("no_proxy")):
+    if not proxy or bypassed(
+        server.hostname or "", server.port, os.environ.get("NO_PROXY") or os.environ.get("no_proxy")
+    ):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
 

@@ -1,0 +1,45 @@
+"""Entry point: runs a verb, prints what failed, sets the exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from . import cli
+from .errors import EXIT_FAILURE, EXIT_INTERRUPT, EXIT_PIPE, Failure
+
+
+def main() -> None:
+    """`kubectl sky …`; never returns."""
+    scan = cli.Scan()
+    try:
+        code = cli.run(sys.argv, scan)
+        sys.stdout.flush()
+    except Failure as failure:
+        code = failure.exit_code
+        report(failure)
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPT
+        print(file=sys.stderr)
+    except BrokenPipeError:
+        # The reader (head, less) has had enough; a flush at exit must not complain about it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_PIPE
+    except Exception as bug:
+        if scan.connection().verbosity >= 6:
+            raise
+        code = EXIT_FAILURE
+        text = f"unexpected {type(bug).__name__}: {bug}"
+        report(Failure(text, "this is a fault of kubectl sky: the same command with -v=6 shows where"))
+    sys.exit(code)
+
+
+def report(failure: Failure) -> None:
+    """`error: MESSAGE` and the next step, on stderr."""
+    print(f"error: {failure.message}", file=sys.stderr)
+    if failure.hint:
+        print(failure.hint, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""The command line: table of verbs, each imported only when it runs; connection flags at any place.
+
+A verb is a function with typer parameters in the module that VERBS names. It finds the `Connection` in `ctx.obj`,
+raises Failure when it cannot do its work, and returns its exit code (None: 0).
+
+Where flags end: everything after `--` belongs to the command to run. For verbs with `command_after=N`, so does
+everything from the word after the first N words on, unless that word is a task file (*.yaml, *.yml, -): then flags
+are read to the end. So `exec NAME ls -n`: -n is for ls; `exec -n ns NAME ls`, `launch task.yaml -c x`: ours.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from .connection import FLAGS, Connection, Flag
+from .errors import UsageError
+
+
+class Verb(NamedTuple):
+    """`where` is module:function, below kubectl_sky.commands; `command_after`: see above."""
+
+    where: str
+    help: str
+    group: str
+    command_after: int | None = None
+
+
+RUN, LOOK, END, CHECK = "Run tasks", "Look at them", "End them", "Without a cluster"
+VERBS: dict[str, Verb] = {
+    "launch": Verb("launch:launch", "Run a task, in a new cluster or again in the one that is there", RUN, 0),
+    "exec": Verb("exec:exec_", "Run more in a cluster that is up, without setup", RUN, 1),
+    "ssh": Verb("ssh:ssh", "Open a shell, or run a command, in a cluster", RUN, 1),
+    "status": Verb("status:status", "List clusters and how they are", LOOK),
+    "logs": Verb("logs:logs", "Print the output of a job", LOOK),
+    "down": Verb("down:down", "Take clusters down and all that belongs to them", END),
+    "validate": Verb("validate:validate", "Check task files; all problems at once", CHECK),
+    "render": Verb("render:render", "Print the manifests of a task", CHECK),
+    "version": Verb("version:version", "Print the versions of client and server", CHECK),
+}
+ABOUT = "Run SkyPilot task files on Kubernetes, with nothing installed in the cluster."
+EXAMPLES = """Examples:
+  kubectl sky launch task.yaml              # run it and see its output
+  kubectl sky launch --gpus A100:1 -- nvidia-smi
+  kubectl sky exec my-task train.yaml       # run more on the same nodes
+  kubectl sky ssh my-task
+  kubectl sky down my-task"""
+
+
+def run(argv: Sequence[str], given: Scan) -> int:
+    """Run the command line and return the exit code. UsageError if it makes no sense."""
+    program = program_name(argv[0])
+    words = given.until_verb(list(argv[1:]))
+    if not words or words[0] in ("-h", "--help", "help"):
+        if len(words) > 1 and words[0] == "help":
+            words = [words[1], "--help"]
+        else:
+            print(overview(program))
+            return 0
+    if words[0] == "--version":
+        words = ["version", "--client"]
+    name = words[0]
+    verb = VERBS.get(name)
+    if verb is None:
+        raise UsageError(f"there is no verb {name!r}", suggestion(name, program))
+    return invoke(verb, f"{program} {name}", words[1:], given)
+
+
+def invoke(verb: Verb, title: str, args: list[str], given: Scan) -> int:
+    """Import the verb and run it with `args`; the connection flags among them go to its Connection."""
+    import typer
+
+    from .command import Command
+
+    module, _, function = verb.where.partition(":")
+    found = getattr(importlib.import_module(f"kubectl_sky.commands.{module}"), function)
+    app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+    app.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})(found)
+    command = typer.main.get_command(app)
+    args = given.after_verb(args, takes_value(command), verb.command_after)
+    try:
+        code = command.main(args, prog_name=title, standalone_mode=False, obj=given.connection())
+    except typer._click.exceptions.UsageError as error:
+        text = error.format_message().rstrip(".")
+        raise UsageError(text[:1].lower() + text[1:], f"see: {title} --help") from None
+    return code if isinstance(code, int) else 0
+
+
+def takes_value(command: Any) -> dict[str, bool]:
+    """The command's own options: `--cpus` -> True (a value follows), `--yes` -> False."""
+    own = {"-h": False, "--help": False}
+    for option in command.params:
+        if option.param_type_name == "option":
+            for spelling in (*option.opts, *option.secondary_opts):
+                own[spelling] = not (option.is_flag or getattr(option, "count", False))
+    return own
+
+
+class Scan:
+    """Takes the connection flags out of a command line, wherever they stand."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.flags: dict[str, Flag] = {}
+        for flag in FLAGS:
+            self.flags[flag.name] = flag
+            if flag.short:
+                self.flags[flag.short] = flag
+
+    def connection(self) -> Connection:
+        return Connection(**self.values)
+
+    def until_verb(self, args: list[str]) -> list[str]:
+        """Take the flags before the verb; returns what is from the verb (or an unknown flag) on."""
+        while args and args[0].startswith("-"):
+            if args[0] in ("-h", "--help", "--version"):
+                return args
+            word = args.pop(0)
+            if not self._take(word, args):
+                raise UsageError(f"unknown flag {word} before the verb", "see: kubectl sky --help")
+        return args
+
+    def after_verb(self, args: list[str], own: Mapping[str, bool], command_after: int | None) -> list[str]:
+        """Take the flags from a verb's arguments. A `--` is put in where a command begins.
+
+        `own` are the verb's own options (they win over connection flags) and whether a value follows each.
+        """
+        kept: list[str] = []
+        words = 0
+        while args:
+            word = args.pop(0)
+            if word == "--":
+                return [*kept, word, *args]
+            if word == "-" or not word.startswith("-"):
+                if words == command_after and not is_task_file(word):
+                    return [*kept, "--", word, *args]
+                words += 1
+                if words - 1 == command_after:
+                    command_after = None
+                kept.append(word)
+            elif value_follows(word, own) is not None:
+                kept.append(word)
+                if value_follows(word, own) and args:
+                    kept.append(args.pop(0))
+            elif not self._take(word, args):
+                kept.append(word)
+        return kept
+
+    def _take(self, word: str, args: list[str]) -> bool:
+        """Take `word` (and its value from `args`) if it is a connection flag."""
+        name, equals, value = word.partition("=")
+        flag = self.flags.get(name)
+        if flag is None and not word.startswith("--"):
+            # -nNAMESPACE
+            flag, equals, value = self.flags.get(word[:2]), "=", word[2:].removeprefix("=")
+        if flag is None:
+            return False
+        if flag.field == "verbosity":
+            self._verbosity(name, value if equals else None, args)
+        elif flag.metavar is None:
+            self.values[flag.field] = value.lower() not in ("false", "0") if equals else True
+        else:
+            if not equals:
+                if not args:
+                    raise UsageError(f"{name} needs a value: {name} {flag.metavar}")
+                value = args.pop(0)
+            self.values[flag.field] = (*self.values.get(flag.field, ()), value) if flag.repeat else value
+        return True
+
+    def _verbosity(self, name: str, value: str | None, args: list[str]) -> None:
+        if value is None:
+            value = args.pop(0) if args and args[0].isdigit() else "1"
+        if not value.isdigit():
+            raise UsageError(f"{name} needs a number, e.g. -v=6")
+        self.values["verbosity"] = int(value)
+
+
+def value_follows(word: str, own: Mapping[str, bool]) -> bool | None:
+    """Whether the option `word` of a verb takes the next word as its value; None if it is not the verb's."""
+    if word.startswith("--"):
+        name, equals, _ = word.partition("=")
+        return None if name not in own else own[name] and not equals
+    if "-" + word[1:2] not in own:
+        return None
+    for position, letter in enumerate(word[1:], start=1):
+        if own.get("-" + letter, False):
+            return position == len(word) - 1
+    return False
+
+
+def is_task_file(word: str) -> bool:
+    """Whether `word` names a task file rather than a command to run."""
+    return word == "-" or word.lower().endswith((".yaml", ".yml"))
+
+
+def program_name(path: str) -> str:
+    """What the usage calls us: `kubectl sky` when kubectl started us."""
+    name = os.path.basename(path)
+    if name.startswith(("kubectl-", "kubectl_")):
+        return "kubectl sky"
+    return "python -m kubectl_sky" if name == "__main__.py" else name
+
+
+def suggestion(name: str, program: str) -> str:
+    """Next step after a verb that does not exist."""
+    near = difflib.get_close_matches(name, VERBS, n=3, cutoff=0.5)
+    if near:
+        return "did you mean " + " or ".join(f"`{program} {one}`" for one in near) + "?"
+    return f"see: {program} --help"
+
+
+def overview(program: str) -> str:
+    """Help without a verb: needs no import, so it is there at once."""
+    lines = [ABOUT, "", EXAMPLES.replace("kubectl sky", program)]
+    for group in dict.fromkeys(verb.group for verb in VERBS.values()):
+        lines += ["", f"{group}:"]
+        lines += [f"  {name:<10} {verb.help}" for name, verb in VERBS.items() if verb.group == group]
+    lines += ["", "Kubernetes connection (with every verb, at any place):"]
+    lines += [f"  {left:<30} {right}" for left, right in connection_help()]
+    return "\n".join([*lines, "", f"Usage: {program} VERB [FLAGS]; more of each: {program} VERB --help"])
+
+
+def connection_help() -> list[tuple[str, str]]:
+    """The first-tier connection flags as two columns."""
+    rows = []
+    for flag in FLAGS:
+        if flag.first:
+            names = ", ".join(name for name in (flag.short, flag.name) if name)
+            rows.append((f"{names} {flag.metavar}" if flag.metavar else names, flag.help))
+    return rows
