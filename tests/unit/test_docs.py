@@ -1,0 +1,60 @@
+"""What the documents say is true: links lead somewhere, the reference is the program's own, the YAML parses."""
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from kubectl_sky import cli, task
+
+PROJECT = Path(__file__).parents[2]
+PAGES = sorted(PROJECT.glob("*.md")) + sorted(PROJECT.glob("docs/*.md")) + sorted(PROJECT.glob("runtime/*.md"))
+README = PROJECT / "README.md"
+
+
+def load_script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, PROJECT / "scripts" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
+    local = [link for link in links if "://" not in link]
+    assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_that_are_named_are_there(page: Path) -> None:
+    named = re.findall(r"examples/[\w./-]*\w", page.read_text())
+    assert [name for name in named if not (PROJECT / name).exists()] == []
+
+
+def test_reference_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = load_script("make_reference")
+    assert script.REFERENCE.read_text() == script.reference(), "make reference"
+
+
+def test_every_verb_is_in_the_readme() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", README.read_text(), re.MULTILINE)
+    assert set(cli.VERBS) <= set(rows)
+
+
+def test_make_targets_in_the_readme_exist() -> None:
+    makefile = (PROJECT / "Makefile").read_text()
+    targets = re.findall(r"\bmake ([a-z-]+)", README.read_text())
+    assert targets
+    rules = set(re.findall(r"^([a-z0-9 -]+):", makefile, re.MULTILINE))
+    known = {name for rule in rules for name in rule.split()}
+    assert set(targets) <= known
+
+
+def test_task_in_the_readme_parses(tmp_path: Path) -> None:
+    [text] = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
+    parsed, warnings = task.parse(text, "task.yaml", base=tmp_path)
+    assert (parsed.num_nodes, warnings) == (2, [])
