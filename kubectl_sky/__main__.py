@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from . import cli
-from .errors import EXIT_FAILURE, EXIT_INTERRUPT, EXIT_PIPE, Failure
+from kubectl_sky import cli
+from kubectl_sky.errors import EXIT_FAILURE, EXIT_INTERRUPT, EXIT_PIPE, Failure
 
 
 def main() -> None:

@@ -16,8 +16,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .connection import FLAGS, Connection, Flag
-from .errors import UsageError
+from kubectl_sky.connection import FLAGS, Connection, Flag
+from kubectl_sky.errors import UsageError
 
 
 class Verb(NamedTuple):
@@ -73,7 +73,7 @@ def invoke(verb: Verb, title: str, args: list[str], given: Scan) -> int:
     """Import the verb and run it with `args`; the connection flags among them go to its Connection."""
     import typer
 
-    from .command import Command
+    from kubectl_sky.command import Command
 
     module, _, function = verb.where.partition(":")
     found = getattr(importlib.import_module(f"kubectl_sky.commands.{module}"), function)

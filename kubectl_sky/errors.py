@@ -1,14 +1,14 @@
-"""Failures: the only place that turns what went wrong into a message, a next step and an exit code."""
+"""Failures: a message, a next step and an exit code. explain.py makes them from what a cluster said."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 EXIT_FAILURE, EXIT_USAGE, EXIT_TIMEOUT, EXIT_INTERRUPT, EXIT_PIPE = 1, 2, 124, 130, 141
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818
     """Something a user is told about: `error: MESSAGE`, then HINT (a command to type or the next step)."""
 
     def __init__(self, message: str, hint: str | None = None, exit_code: int = EXIT_FAILURE):
@@ -23,7 +23,7 @@ class UsageError(Failure):
         super().__init__(message, hint, EXIT_USAGE)
 
 
-class TaskErrors(UsageError):
+class TaskErrors(UsageError):  # noqa: N818
     """All problems of a task file at once; `problems` have `str()` of the form `file:line:column: field: text`."""
 
     def __init__(self, problems: Sequence[Any]):
@@ -56,24 +56,5 @@ class ApiError(ClusterFailure):
         self.retry_after: float | None = None
 
 
-class Expired(ApiError):
+class Expired(ApiError):  # noqa: N818
     """410: the resourceVersion is too old to watch from; list again."""
-
-
-def api_error(
-    status: int, body: bytes, method: str, path: str, context: str = "", headers: Mapping[str, str] | None = None
-) -> ApiError:
-    """The error for an HTTP answer >= 400 (`body` is a Kubernetes Status, or whatever a proxy sent)."""
-    from .explain import explain_status
-
-    error = explain_status(status, body, method, path, context)
-    after = (headers or {}).get("Retry-After", "")
-    error.retry_after = float(after) if after.isdigit() else None
-    return error
-
-
-def unreachable(error: Exception, server: str, context: str = "") -> Unreachable:
-    """The error for a request that got no answer (`error` is urllib3's)."""
-    from .explain import explain_transport
-
-    return explain_transport(error, server, context)

@@ -8,16 +8,17 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any, Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import urllib3
 
-from . import __version__, errors, transport
-from .connection import Connection
-from .errors import ApiError, Expired, Failure, Unreachable, UsageError
-from .kubeconfig import Access, load
-from .output import parse_duration
+from kubectl_sky import __version__, explain, transport
+from kubectl_sky.connection import Connection
+from kubectl_sky.errors import ApiError, Expired, Failure, Unreachable, UsageError
+from kubectl_sky.kubeconfig import Access, load
+from kubectl_sky.output import parse_duration
+from kubectl_sky.watching import Watch
 
 __all__ = ["ApiError", "Cluster", "Connection", "Expired", "Unreachable", "connect"]
 
@@ -28,7 +29,7 @@ _SAFE_TO_REPEAT = ("GET", "PUT", "PATCH", "DELETE")
 _RETRY_CODES = (429, 502, 503, 504)
 
 
-def connect(connection: Connection = Connection()) -> Cluster:
+def connect(connection: Connection) -> Cluster:
     """The cluster of `connection`, without asking it anything. Failure: no kubeconfig, no such context."""
     return Cluster(load(connection), connection)
 
@@ -82,7 +83,7 @@ class Cluster:
         try:
             yield from response.stream(65536)
         except urllib3.exceptions.HTTPError as error:
-            raise errors.unreachable(error, self.server, self.context) from None
+            raise explain.unreachable(error, self.server) from None
         finally:
             response.close()
 
@@ -99,8 +100,6 @@ class Cluster:
         A broken connection is opened again where it broke, for up to `patience` seconds, after telling
         `on_trouble`; then Unreachable. Expired (410): list again, watch from the list's resourceVersion.
         """
-        from .watching import Watch
-
         return Watch(self, path, timeout, patience, on_trouble, params).events()
 
     def kubectl(self, *args: str) -> list[str]:
@@ -143,8 +142,8 @@ class Cluster:
             if error.status == 429 or (error.status in _RETRY_CODES and method in _SAFE_TO_REPEAT):
                 return error.retry_after or 0.5
             return None
-        sent_for_certain = isinstance(error, Unreachable) and not error.never_sent
-        if not self._answered or (sent_for_certain and method not in _SAFE_TO_REPEAT):
+        perhaps_done = isinstance(error, Unreachable) and not error.never_sent
+        if not self._answered or (perhaps_done and method not in _SAFE_TO_REPEAT):
             return None
         return 0.3
 
@@ -179,7 +178,7 @@ class Cluster:
                 )
             except urllib3.exceptions.HTTPError as error:
                 self._log(method, url, type(error).__name__, began)
-                raise errors.unreachable(error, self.server, self.context) from None
+                raise explain.unreachable(error, self.server) from None
             self._log(method, url, str(response.status), began)
             if response.status == 401 and attempt == 0 and transport.can_refresh(self._access):
                 response.drain_conn()
@@ -187,7 +186,7 @@ class Cluster:
             break
         self._answered = True
         if response.status >= 300:
-            raise errors.api_error(response.status, response.data, method, path, self.context, response.headers)
+            raise explain.api_error(response.status, response.data, method, path, self.context, response.headers)
         return response
 
     def _ready(self, refresh: bool) -> tuple[urllib3.PoolManager, urllib3.HTTPHeaderDict]:

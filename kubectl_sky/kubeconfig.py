@@ -17,8 +17,8 @@ from typing import Any
 
 import yaml
 
-from .connection import Connection
-from .errors import ClusterFailure, Failure
+from kubectl_sky.connection import Connection
+from kubectl_sky.errors import ClusterFailure, Failure
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -141,9 +141,8 @@ def _from_files(config: dict[str, Any], connection: Connection, looked: list[str
     if not name and not connection.server and not connection.cluster:
         hint = f"kubectl config use-context {sorted(contexts)[0]}" if contexts else "kubectl config get-contexts"
         raise ClusterFailure(f"no current context is set in {', '.join(looked)}", hint)
-    if name and name not in contexts:
-        if connection.context or not connection.server:
-            raise ClusterFailure(f"there is no context {name!r} in {', '.join(looked)}", _near(name, contexts))
+    if name and name not in contexts and (connection.context or not connection.server):
+        raise ClusterFailure(f"there is no context {name!r} in {', '.join(looked)}", _near(name, contexts))
     context = contexts.get(name) or {}
 
     def entry(kind: str, given: str | None, key: str) -> dict[str, Any]:
@@ -241,6 +240,7 @@ def run_plugin(plugin: dict[str, Any], cluster: dict[str, Any]) -> dict[str, Any
     try:
         done = subprocess.run(
             [command, *(str(arg) for arg in plugin.get("args") or [])],
+            check=False,
             stdin=None if interactive else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=None if interactive else subprocess.PIPE,

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from types import TracebackType
 from typing import Any, TextIO
 
-from .errors import UsageError
+from kubectl_sky.errors import UsageError
 
 # -- formats ------------------------------------------------------------------------------------------------------
 
@@ -58,7 +58,7 @@ def to_yaml(data: Any) -> str:
     class Dumper(yaml.SafeDumper):
         """Without anchors: kubectl reads them, people do not."""
 
-        def ignore_aliases(self, data: Any) -> bool:
+        def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
             return True
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:

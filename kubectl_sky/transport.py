@@ -14,8 +14,8 @@ from typing import Any
 import urllib3
 from urllib3.util.ssl_ import create_urllib3_context
 
-from .errors import ClusterFailure
-from .kubeconfig import Access
+from kubectl_sky.errors import ClusterFailure
+from kubectl_sky.kubeconfig import Access
 
 # Enough connections for parallel lists, a watch and a log stream a node.
 CONNECTIONS = 32

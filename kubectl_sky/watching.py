@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from . import errors
-from .errors import ApiError, Unreachable
+from kubectl_sky import explain
+from kubectl_sky.errors import ApiError, Unreachable
 
 if TYPE_CHECKING:
-    from .kube import Cluster
+    from kubectl_sky.kube import Cluster
 
 # A watch without an event for this long is opened again: a cut connection makes no noise.
 SILENCE = 20.0
@@ -93,6 +93,6 @@ class Watch:
         thing = event.get("object") or {}
         if event.get("type") == "ERROR":
             code = int(thing.get("code") or 500)
-            raise errors.api_error(code, json.dumps(thing).encode(), "GET", self.path, self.cluster.context)
+            raise explain.api_error(code, json.dumps(thing).encode(), "GET", self.path, self.cluster.context)
         self.version = thing.get("metadata", {}).get("resourceVersion") or self.version
         return None if event.get("type") == "BOOKMARK" else event

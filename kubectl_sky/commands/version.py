@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from .. import __version__
-from ..errors import Failure
-from ..output import Format, dump
+from kubectl_sky import __version__
+from kubectl_sky.errors import Failure
+from kubectl_sky.output import Format, dump
 
 
 def version(
@@ -44,6 +44,6 @@ def version(
 
 
 def server_version(ctx: typer.Context) -> str:
-    from ..kube import connect
+    from kubectl_sky.kube import connect
 
     return str(connect(ctx.obj).get("/version").get("gitVersion", "unknown"))
