@@ -1,0 +1,185 @@
+"""The task file: the model, and how it comes from YAML and the command line."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kubectl_sky import envs, mounts, rules
+from kubectl_sky import resources as resource_model
+from kubectl_sky.envfile import read_env_file
+from kubectl_sky.envs import SecretRef
+from kubectl_sky.errors import TaskErrors, UsageError
+from kubectl_sky.field import Report, check
+from kubectl_sky.fields import TASK
+from kubectl_sky.fields_storage import FILE_MOUNTS, VOLUMES
+from kubectl_sky.mounts import FileMount, GitSource
+from kubectl_sky.overrides import Overrides, apply
+from kubectl_sky.problem import Problem
+from kubectl_sky.resources import Accelerator, Autostop, Resources
+from kubectl_sky.taskyaml import Node, load
+
+__all__ = [
+    "Accelerator", "Autostop", "FileMount", "GitSource", "Overrides", "Problem", "Resources", "SecretRef", "Task",
+    "TaskErrors", "TaskFile", "parse", "parse_all", "read_env_file", "read_file", "unsupported",
+]  # fmt: skip
+
+NAME = re.compile(r"[a-zA-Z0-9]+(?:[._-]{1,2}[a-zA-Z0-9]+)*")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A checked task. `places` maps a field's path to its line and column, for later findings."""
+
+    name: str | None = None
+    workdir: Path | GitSource | None = None
+    num_nodes: int = 1
+    resources: Resources = field(default_factory=Resources)
+    envs: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    secret_refs: tuple[SecretRef, ...] = ()
+    setup: str | None = None
+    run: str | None = None
+    command: tuple[str, ...] = ()
+    file_mounts: tuple[FileMount, ...] = ()
+    volumes: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    service: dict[str, Any] | None = None
+    pool: dict[str, Any] | None = None
+    event_callback: str | None = None
+    source: str = "task"
+    places: Mapping[str, tuple[int, int]] = field(default_factory=dict, compare=False, repr=False)
+
+    def problem(self, path: str, message: str, hint: str | None = None) -> Problem:
+        """A finding about a field, at its place or at that of the nearest field around it."""
+        around = path
+        while around and around not in self.places:
+            around = around[: max(around.rfind("."), around.rfind("["), 0)]
+        line, column = self.places.get(around, (0, 0))
+        return Problem(self.source, line, column, path, message, hint)
+
+
+@dataclass(frozen=True)
+class TaskFile:
+    """A file of one or more tasks. `kind` is task, pipeline (in order) or group (at the same time)."""
+
+    kind: str
+    name: str | None
+    tasks: tuple[Task, ...]
+    header: dict[str, Any] = field(default_factory=dict)
+
+
+def read_file(path: str) -> bytes:
+    """The bytes of a task file, cut off soon after the largest size that parse() takes."""
+    try:
+        with open(Path(path).expanduser(), "rb") as file:
+            return file.read(4 << 20)
+    except FileNotFoundError:
+        raise UsageError(f"the task file {path} does not exist", "to run a command: kubectl sky launch -- COMMAND") from None
+    except OSError as error:
+        raise UsageError(f"cannot read the task file {path}: {error.strerror}") from None
+
+
+def parse(
+    text: bytes | str | None, source: str, overrides: Overrides | None = None, base: Path | None = None
+) -> tuple[Task, list[Problem]]:
+    """The one task of a file, and warnings. No text (None): a task from the command line alone. Raises TaskErrors."""
+    file, warnings = parse_all(text, source, overrides, base)
+    if len(file.tasks) != 1:
+        what = "a job group" if file.kind == "group" else "a pipeline"
+        message = f"{what} of {len(file.tasks)} tasks cannot be launched yet"
+        raise TaskErrors([Problem(source, 1, 1, "", message, "put one task in a file")])
+    return file.tasks[0], warnings
+
+
+def parse_all(
+    text: bytes | str | None, source: str, overrides: Overrides | None = None, base: Path | None = None
+) -> tuple[TaskFile, list[Problem]]:
+    """All tasks of a file, and warnings. Raises TaskErrors with every problem of every task."""
+    overrides, base = overrides or Overrides(), base or Path.cwd()
+    report = Report(source)
+    documents, report.warnings = load(text, source) if text is not None else ([Node({})], [])
+    if text is not None and not any(node.value for node in documents):
+        raise TaskErrors([Problem(source, 1, 1, "", "the file is empty: no task in it", "add at least `run:`")])
+    kind, header, documents = rules.split(documents, report)
+    drafts = [_Draft(node, overrides, base, report) for node in documents]
+    problems = report.in_order()
+    if problems:
+        raise TaskErrors(problems)
+    tasks = tuple(draft.build(source) for draft in drafts)
+    name = header.get("name") or (tasks[0].name if len(tasks) == 1 else None)
+    return TaskFile(kind, name, tasks, header), list(dict.fromkeys(report.warnings))
+
+
+class _Draft:
+    """A task being read: all checks at creation, the model from build() when there was no problem."""
+
+    def __init__(self, root: Node, overrides: Overrides, base: Path, report: Report):
+        self.root, self.overrides, self.base = root, overrides, base
+        if root.kind != "map":
+            report.error(root, "", f"a task should be a map of fields, not {_a(root)}", "such as `run: echo hello`")
+            return
+        rules.old_forms(root, report)
+        apply(root, overrides, report)
+        self.envs = envs.read_envs(root.get("envs"), overrides.envs, report)
+        self.secrets, self.secret_refs = envs.read_secrets(root.get("secrets"), overrides.secrets, report)
+        known = {**self.envs, **self.secrets}
+        for name in ("workdir", "file_mounts", "volumes", "service"):
+            if root.get(name) is not None:
+                root.value[name] = envs.substitute(root.value[name], known)
+        self._check(report)
+
+    def _check(self, report: Report) -> None:
+        root = self.root
+        check(root, TASK, "", report)
+        for known in (FILE_MOUNTS, VOLUMES):
+            if known.name in root.value:
+                check(root.value[known.name], known, known.name, report)
+        rules.check_name(root.get("name"), NAME, report)
+        rules.check_resources(root.get("resources"), report)
+        rules.check_serving(root, report)
+        envs.check_docker_login(self.envs, self.secrets, root, report)
+        mounts.check_workdir(root.get("workdir"), self.base, report)
+        mounts.check_file_mounts(root.get("file_mounts"), root.get("workdir") is not None, self.base, report)
+        mounts.check_volumes(root.get("volumes"), report)
+
+    def build(self, source: str) -> Task:
+        """The model; only after checks without a problem."""
+        raw = {key: value for key, value in self.root.raw().items() if value is not None}
+        command = tuple(self.overrides.command)
+        run = (command[0] if len(command) == 1 else shlex.join(command)) if command else raw.get("run")
+        return Task(
+            name=raw.get("name"), workdir=mounts.build_workdir(raw.get("workdir"), self.base),
+            num_nodes=raw.get("num_nodes", 1), resources=resource_model.build(raw.get("resources", {})),
+            envs=self.envs, secrets=self.secrets,
+            secret_refs=(*self.secret_refs, *envs.managed(self.root.get("managed_secrets"))),
+            setup=raw.get("setup"), run=run, command=command,
+            file_mounts=mounts.build_file_mounts(raw.get("file_mounts"), self.base), volumes=raw.get("volumes", {}),
+            config=raw.get("config", {}), service=raw.get("service"), pool=raw.get("pool"),
+            event_callback=raw.get("event_callback"), source=source, places=rules.places(self.root),
+        )  # fmt: skip
+
+
+def _a(node: Node) -> str:
+    return {"list": "a list", "text": "a single text"}.get(node.kind, "a single value")
+
+
+def unsupported(task: Task) -> list[Problem]:
+    """What was understood but cannot be launched by this version."""
+    found = []
+    if isinstance(task.workdir, GitSource):
+        found.append(task.problem("workdir", "a git repository as workdir is not supported yet", "clone it in `setup`"))
+    for mount in task.file_mounts:
+        if not mount.is_local:
+            found.append(task.problem(f"file_mounts.{mount.dst}", "buckets are not supported yet", "copy it in `setup`"))
+    for dst in task.volumes:
+        hint = "use config.kubernetes.pod_config with volumes and volumeMounts"
+        found.append(task.problem(f"volumes.{dst}", "volumes are not supported yet", hint))
+    for ref in task.secret_refs:
+        if ref.name not in task.secrets:
+            found.append(task.problem(ref.field, f"the secret {ref.name} has no value", f"--secret {ref.name}=VALUE"))
+    return found
