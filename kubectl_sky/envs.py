@@ -76,7 +76,8 @@ def _references(node: Node, report: Report) -> list[SecretRef]:
             refs.append(_reference(item.value, place))
         else:
             wanted = f"`secrets: {{{item.text or 'NAME'}: value}}`"
-            report.error(item, place, f"{shown(item.value)} should be secrets:NAME", f"for a value in the file: {wanted}")
+            message = f"{shown(item.value)} should be secrets:NAME"
+            report.error(item, place, message, f"for a value in the file: {wanted}")
     return refs
 
 

@@ -16,7 +16,7 @@ MAX_PROBLEMS = 50
 class Field:
     """`accepts` has kinds (text int number bool map list any) joined by `|`; null always means that the field is unset.
 
-    `fields` are a map's known keys, `value` describes the values of a map with free keys, `item` a list's items.
+    `fields` are a map's known keys, `value` is for the values of a map with free keys, `item` for list items.
     `note` is the warning for a field that has no effect on Kubernetes. `check` takes the plain value, raises ValueError.
     """
 
@@ -41,8 +41,8 @@ class Field:
 
 
 _KIND_WORDS = {
-    "text": "text", "int": "a whole number", "number": "a number", "bool": "true or false", "map": "a map", "list": "a list",
-    "null": "null",
+    "text": "text", "int": "a whole number", "number": "a number", "bool": "true or false", "map": "a map",
+    "list": "a list", "null": "null",
 }  # fmt: skip
 
 
@@ -172,7 +172,8 @@ def _check_scalar(node: Node, field: Field, path: str, report: Report) -> bool:
         if same not in [choice if field.exact_case else choice.lower() for choice in field.choices]:
             meant = nearest(value, field.choices)
             listed = ", ".join(field.choices)
-            report.error(node, path, f"{shown(value)} should be one of {listed}", f"did you mean `{meant}`?" if meant else None)
+            hint = f"did you mean `{meant}`?" if meant else None
+            report.error(node, path, f"{shown(value)} should be one of {listed}", hint)
             return False
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if value != value or value in (float("inf"), float("-inf")):
@@ -189,7 +190,8 @@ def _check_scalar(node: Node, field: Field, path: str, report: Report) -> bool:
 
 def _run_check(node: Node, field: Field, path: str, report: Report) -> None:
     """The field's own syntax; skipped for a map or list with faults inside, which it could not read."""
-    if field.check is None or any(problem.field.startswith(path) for problem in report.problems if node.kind in ("map", "list")):
+    has_parts = node.kind in ("map", "list")
+    if field.check is None or (has_parts and any(problem.field.startswith(path) for problem in report.problems)):
         return
     try:
         field.check(node.raw())

@@ -31,7 +31,8 @@ _EXIT_CODE = Field("", "int", minimum=0, maximum=255)
 _JOB_RECOVERY = Field("job_recovery", "text|map", "How a managed job recovers: a strategy, or a map.", (
     Field("strategy", "text", "FAILOVER, EAGER_NEXT_REGION or none."),
     Field("max_restarts_on_errors", "int", "How often it is started again after it failed.", minimum=0),
-    Field("recover_on_exit_codes", "int|list", "Exit codes that always restart it.", item=_EXIT_CODE, minimum=0, maximum=255),
+    Field("recover_on_exit_codes", "int|list", "Exit codes that always restart it.", item=_EXIT_CODE,
+          minimum=0, maximum=255),
     Field("min_nodes", "int", "Fewest nodes of the DYNAMIC_NODE_SET strategy.", minimum=0),
 ), note=JOBS_ONLY)  # fmt: skip
 
@@ -92,12 +93,14 @@ _SIZE_GB = Field("", "number")
 
 TASK = Field("task", "map", "A task: what to run, with what, on what.", (
     Field("name", "text", "Name of the task."),
-    Field("workdir", "text|map", "Folder (or git repository) that becomes ~/sky_workdir on every node.", _GIT, required=("url",)),
+    Field("workdir", "text|map", "Folder (or git repository) that becomes ~/sky_workdir on every node.", _GIT,
+          required=("url",)),
     Field("num_nodes", "int", "Number of nodes.", minimum=1),
     RESOURCES,
     Field("envs", "any", "Environment variables; null ones must come with --env."),
     Field("secrets", "any", "Like envs, and kept out of output; null ones must come with --secret."),
-    Field("managed_secrets", "list", "Secrets kept by a SkyPilot server.", item=Field("", "text|map", value=_SECRET_FILE)),
+    Field("managed_secrets", "list", "Secrets kept by a SkyPilot server.",
+          item=Field("", "text|map", value=_SECRET_FILE)),
     Field("setup", "text", "Shell script run on every node before `run`."),
     Field("run", "text", "Shell script run on every node."),
     Field("file_mounts", "any", "Files and folders for the nodes: destination to source."),
@@ -106,7 +109,8 @@ TASK = Field("task", "map", "A task: what to run, with what, on what.", (
     SERVICE,
     POOL,
     Field("event_callback", "text", "Shell script run when a managed job changes state.", note=JOBS_ONLY),
-    Field("api_server_access", "bool", "Access to SkyPilot's API server.", note="has no effect: there is no API server"),
+    Field("api_server_access", "bool", "Access to SkyPilot's API server.",
+          note="has no effect: there is no API server"),
     Field("inputs", "map", "Size of inputs, for cost estimates.", value=_SIZE_GB, note=NO_MEANING),
     Field("outputs", "map", "Size of outputs, for cost estimates.", value=_SIZE_GB, note=NO_MEANING),
     Field("experimental", "map", "Old form of config.", (Field("config_overrides", "any"),)),

@@ -73,7 +73,7 @@ def _service_rules(value: dict[str, Any]) -> None:
     if qps is None and most not in (None, least):
         raise ValueError("different min_replicas and max_replicas need `target_qps_per_replica`")
     if (value.get("load_balancing_policy") == "instance_aware_least_load") != isinstance(qps, dict):
-        raise ValueError("a map of target_qps_per_replica goes with load_balancing_policy instance_aware_least_load, and only so")
+        raise ValueError("a map of target_qps_per_replica goes with instance_aware_least_load, and only with it")
 
 
 SERVICE = Field("service", "map", "A service with replicas.", (

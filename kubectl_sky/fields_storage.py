@@ -74,7 +74,8 @@ VOLUME = Field("", "text|map", "A volume: its name, or a map.", (
     Field("name", "text", "An existing volume."),
     Field("sub_path", "text", "A folder in it.", check=_sub_path),
     Field("size", "text|int", "Makes a new volume that goes away with the task.", check=_quantity),
-    Field("type", "text", "Kind of volume.", choices=("k8s-pvc", "k8s-hostpath", "runpod-network-volume"), exact_case=True),
+    Field("type", "text", "Kind of volume.", exact_case=True,
+          choices=("k8s-pvc", "k8s-hostpath", "runpod-network-volume")),
     Field("labels", "map", value=Field("", "text")),
     Field("config", "map", "Settings of a new volume.", (
         Field("storage_class_name", "text"),

@@ -155,7 +155,8 @@ def _check_storage(node: Node, path: str, base: Path, report: Report) -> None:
     if store is not None and store.value == "volume":
         return
     if name is not None and name.kind == "text" and "://" in name.value:
-        report.error(name, f"{path}.name", "should be a bucket's name, not a URI", "use `source: " + name.value[:40] + "`")
+        hint = f"use `source: {name.value[:40]}`"
+        report.error(name, f"{path}.name", "should be a bucket's name, not a URI", hint)
     if source is None:
         if name is None:
             report.error(node, path, "`name` or `source` is missing")
@@ -176,7 +177,8 @@ def _check_storage(node: Node, path: str, base: Path, report: Report) -> None:
 def _check_uploads(source: Node, path: str, base: Path, report: Report) -> None:
     if source.kind == "text":
         if _check_local(source, path, base, report) and _is_file(source.value, base):
-            report.error(source, path, "a bucket's source should be a folder", f"for one file: `source: [{source.value}]`")
+            hint = f"for one file: `source: [{source.value}]`"
+            report.error(source, path, "a bucket's source should be a folder", hint)
         return
     names: set[str] = set()
     for index, item in enumerate(source.value if source.kind == "list" else ()):
@@ -220,11 +222,9 @@ def build_file_mounts(value: dict[str, Any] | None, base: Path) -> tuple[FileMou
     mounts = []
     for dst, source in (value or {}).items():
         storage = source if isinstance(source, dict) else {}
-        src = storage.get("source") if storage else source
-        local = isinstance(src, str) and not is_uri(src) and not src.startswith("skypilot:")
-        mounts.append(FileMount(destination(dst), local_path(src, base) if local else _text(src), storage))
+        written = storage.get("source") if storage else source
+        src: Path | str | None = written if isinstance(written, str) else None
+        if isinstance(src, str) and not is_uri(src) and not src.startswith("skypilot:"):
+            src = local_path(src, base)
+        mounts.append(FileMount(destination(dst), src, storage))
     return tuple(mounts)
-
-
-def _text(src: Any) -> str | None:
-    return src if isinstance(src, str) else None

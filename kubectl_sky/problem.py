@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Problem:
-    """One finding. `line` and `column` count from 1; line 0 means that `file` is a place of its own, such as `--gpus`."""
+    """One finding. `line` and `column` count from 1; with line 0, `file` is a place of its own, such as `--gpus`."""
 
     file: str
     line: int

@@ -1,4 +1,4 @@
-"""What a task asks for: the syntax of each resource field, and the model. Pure; errors are ValueErrors without the field's name."""
+"""What a task asks for: the syntax of each field, and the model. Pure; ValueErrors do not name the field."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from itertools import groupby
 from typing import Any
 
 CLOUDS = (
-    "aws", "azure", "gcp", "ibm", "lambda", "scp", "oci", "kubernetes", "runpod", "vast", "vsphere", "cudo", "fluidstack",
-    "paperspace", "primeintellect", "do", "nebius", "ssh", "slurm", "hyperbolic", "seeweb", "shadeform", "yotta",
-    "mithril", "verda", "k8s",
+    "aws", "azure", "gcp", "ibm", "lambda", "scp", "oci", "kubernetes", "runpod", "vast", "vsphere", "cudo",
+    "fluidstack", "paperspace", "primeintellect", "do", "nebius", "ssh", "slurm", "hyperbolic", "seeweb",
+    "shadeform", "yotta", "mithril", "verda", "k8s",
 )  # fmt: skip
 # All of them are binary, as in SkyPilot; `GiB` and its like are our addition.
-_UNITS = {unit: 2 ** (10 * (1 + "kmgtp".index(unit[0]))) for letter in "kmgtp" for unit in (letter + "ib", letter + "b", letter + "i")}
+_UNITS = {letter + end: 2 ** (10 * power) for power, letter in enumerate("kmgtp", 1) for end in ("ib", "b", "i")}
 _GB = 2**30
 _MEMORY_NAME = re.compile(r"([0-9]+[GgMmTt][Bb])(\+?)")
 _VIRTUAL_TYPE = re.compile(r"(\d+(?:\.\d+)?)CPU--(\d+(?:\.\d+)?)GB(?:--(.+):(\d+(?:\.\d+)?))?")
@@ -51,7 +51,7 @@ class Autostop:
 
 @dataclass(frozen=True)
 class Resources:
-    """One node's needs. With several `accelerators`, or with `any_of`/`ordered` (each complete), they are alternatives."""
+    """One node's needs. Several `accelerators`, and the complete parts in `any_of`/`ordered`, are alternatives."""
 
     cpus: float | None = None
     cpus_at_least: bool = False
@@ -236,7 +236,8 @@ def accelerator(text: str) -> Accelerator:
         return Accelerator(parts[0], count)
     match = _MEMORY_NAME.fullmatch(parts[at])
     assert match
-    return Accelerator(":".join(parts[:name_parts]), count, _with_unit(match[1], text), bool(match[2]), parts[0] if at else None)
+    name, gigabytes = ":".join(parts[:name_parts]), _with_unit(match[1], text)
+    return Accelerator(name, count, gigabytes, bool(match[2]), parts[0] if at else None)
 
 
 def _count(text: str, whole: str) -> float:
@@ -256,7 +257,7 @@ def infra(value: str) -> tuple[str | None, str | None]:
     if not all(parts):
         raise ValueError(f"{_shown(value)} has an empty part")
     if cloud != "*" and cloud not in CLOUDS:
-        raise ValueError(f"{_shown(value)} should be k8s, k8s/<context>, ssh/<pool> or * (SkyPilot's clouds are read, too)")
+        raise ValueError(f"{_shown(value)} should be k8s, k8s/<context>, ssh/<pool> or *, or one of SkyPilot's clouds")
     if cloud in ("k8s", "kubernetes", "ssh"):
         cloud = "ssh" if cloud == "ssh" else "kubernetes"
         context = "/".join(parts[1:]) or None
@@ -297,7 +298,7 @@ def label_fault(key: str, value: str) -> str | None:
     """Why Kubernetes would refuse this label, or None."""
     prefix, slash, name = key.rpartition("/")
     if not _LABEL_NAME.fullmatch(name) or (slash and not (len(prefix) <= 253 and _LABEL_PREFIX.fullmatch(prefix))):
-        return f"{_shown(key)} is no valid label key (at most 63 letters, digits, `-`, `_`, `.`, after an optional prefix/)"
+        return f"{_shown(key)} is no valid label key (at most 63 letters, digits, `-`, `_`, `.`, after a prefix/)"
     if value and not _LABEL_NAME.fullmatch(value):
         return f"{_shown(value)} is no valid label value (at most 63 letters, digits, `-`, `_`, `.`)"
     return None
@@ -313,9 +314,8 @@ def build(config: Mapping[str, Any]) -> Resources:
 
 def _overlaid(base: dict[str, Any], parts: Iterable[Mapping[str, Any]]) -> tuple[Resources, ...]:
     """Each alternative on top of the base; labels are merged, all else is replaced."""
-    return tuple(
-        _build_one({**base, **part, "labels": {**base.get("labels", {}), **(part.get("labels") or {})}}) for part in parts
-    )
+    common = base.get("labels", {})
+    return tuple(_build_one({**base, **part, "labels": {**common, **(part.get("labels") or {})}}) for part in parts)
 
 
 def _build_one(config: Mapping[str, Any]) -> Resources:
@@ -339,7 +339,8 @@ def _build_one(config: Mapping[str, Any]) -> Resources:
         disk_size=disk(config["disk_size"]) if get("disk_size") is not None else None,
         infra=where, context=context, use_spot=get("use_spot"), autostop=autostop(get("autostop")),
         priority=get("priority"), priority_class=(get("priority_class") or "").strip() or None,
-        network_tier=_lower(get("network_tier")), disk_tier=_lower(get("disk_tier")), instance_type=get("instance_type"),
+        network_tier=_lower(get("network_tier")), disk_tier=_lower(get("disk_tier")),
+        instance_type=get("instance_type"),
         job_recovery={"strategy": recovery} if isinstance(recovery, str) else recovery,
     )  # fmt: skip
 

@@ -48,7 +48,8 @@ def _check_group(header: Node, jobs: list[Node], report: Report) -> None:
     for job in jobs:
         own = job.get("name")
         if own is None or not re.fullmatch(r"[A-Za-z0-9_-]+", str(own.value)) or own.value in seen:
-            report.error(own or job, "name", "each job of a group needs a name of its own (letters, digits, `-` and `_`)")
+            message = "each job of a group needs a name of its own (letters, digits, `-` and `_`)"
+            report.error(own or job, "name", message)
         seen.add(str(own.value) if own else "")
 
 
@@ -95,7 +96,8 @@ def _resource_maps(node: Node | None, path: str = "resources") -> list[tuple[Nod
 def check_name(node: Node | None, pattern: re.Pattern[str], report: Report) -> None:
     """A task's name."""
     if node is not None and node.kind == "text" and not pattern.fullmatch(node.value):
-        report.error(node, "name", f"{shown(node.value)} should be letters and digits, with single or double `.`, `_` or `-` between")
+        message = f"{shown(node.value)} should be letters and digits, with single or double `.`, `_` or `-` between"
+        report.error(node, "name", message)
 
 
 def check_resources(node: Node | None, report: Report) -> None:
@@ -130,7 +132,8 @@ def _check_place(part: Node, path: str, report: Report) -> None:
         field = "infra" if infra is not None else "cloud"
         report.warn(where, join(path, field), f"{shown(where.value)} is ignored: tasks run on Kubernetes")
     elif cloud is None and region is not None:
-        report.warn(region, join(path, "region"), "has no meaning on Kubernetes and is ignored", "a context: `infra: k8s/NAME`")
+        message = "has no meaning on Kubernetes and is ignored"
+        report.warn(region, join(path, "region"), message, "a context: `infra: k8s/NAME`")
 
 
 def _check_labels(part: Node, path: str, report: Report) -> None:
@@ -146,8 +149,8 @@ def _check_instance_type(part: Node, path: str, report: Report) -> None:
     if node is None or node.kind != "text":
         return
     if resources.virtual_type(node.value) is None:
-        report.warn(node, join(path, "instance_type"), f"{shown(node.value)} has no meaning on Kubernetes and is ignored",
-                    "a form that has: 4CPU--16GB--H100:1")  # fmt: skip
+        message = f"{shown(node.value)} has no meaning on Kubernetes and is ignored"
+        report.warn(node, join(path, "instance_type"), message, "a form that has: 4CPU--16GB--H100:1")
         return
     given = [name for name in ("cpus", "memory", "accelerators") if part.get(name) is not None]
     if given:

@@ -14,7 +14,7 @@ from kubectl_sky import resources as resource_model
 from kubectl_sky.envfile import read_env_file
 from kubectl_sky.envs import SecretRef
 from kubectl_sky.errors import TaskErrors, UsageError
-from kubectl_sky.field import Report, check
+from kubectl_sky.field import Report, check, join
 from kubectl_sky.fields import TASK
 from kubectl_sky.fields_storage import FILE_MOUNTS, VOLUMES
 from kubectl_sky.mounts import FileMount, GitSource
@@ -40,7 +40,7 @@ class Task:
     num_nodes: int = 1
     resources: Resources = field(default_factory=Resources)
     envs: dict[str, str] = field(default_factory=dict)
-    secrets: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
     secret_refs: tuple[SecretRef, ...] = ()
     setup: str | None = None
     run: str | None = None
@@ -79,7 +79,8 @@ def read_file(path: str) -> bytes:
         with open(Path(path).expanduser(), "rb") as file:
             return file.read(4 << 20)
     except FileNotFoundError:
-        raise UsageError(f"the task file {path} does not exist", "to run a command: kubectl sky launch -- COMMAND") from None
+        hint = "to run a command: kubectl sky launch -- COMMAND"
+        raise UsageError(f"the task file {path} does not exist", hint) from None
     except OSError as error:
         raise UsageError(f"cannot read the task file {path}: {error.strerror}") from None
 
@@ -175,11 +176,13 @@ def unsupported(task: Task) -> list[Problem]:
         found.append(task.problem("workdir", "a git repository as workdir is not supported yet", "clone it in `setup`"))
     for mount in task.file_mounts:
         if not mount.is_local:
-            found.append(task.problem(f"file_mounts.{mount.dst}", "buckets are not supported yet", "copy it in `setup`"))
+            path = join("file_mounts", mount.dst)
+            found.append(task.problem(path, "buckets are not supported yet", "copy it in `setup`"))
     for dst in task.volumes:
         hint = "use config.kubernetes.pod_config with volumes and volumeMounts"
-        found.append(task.problem(f"volumes.{dst}", "volumes are not supported yet", hint))
+        found.append(task.problem(join("volumes", dst), "volumes are not supported yet", hint))
     for ref in task.secret_refs:
         if ref.name not in task.secrets:
-            found.append(task.problem(ref.field, f"the secret {ref.name} has no value", f"--secret {ref.name}=VALUE"))
+            hint = f"--secret {ref.name}=VALUE"
+            found.append(task.problem(ref.field, f"the secret {ref.name} has no value", hint))
     return found

@@ -21,12 +21,12 @@ _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Node:
-    """A value of the file. `value` is a scalar, a list of nodes, or a dict of nodes; `keys` has the nodes of a dict's keys.
+    """A value of the file: a scalar, a list of nodes, or a dict of nodes, whose keys' own nodes are in `keys`.
 
     `text` is a scalar as it was written; `plain` says that it had no quotes; `origin` names a flag that it came from.
     """
 
-    __slots__ = ("value", "line", "column", "text", "plain", "keys", "origin")
+    __slots__ = ("column", "keys", "line", "origin", "plain", "text", "value")
 
     def __init__(self, value: Any, line: int = 0, column: int = 0, text: str = "", plain: bool = False,
                  keys: dict[Any, Node] | None = None, origin: str | None = None):  # fmt: skip
@@ -56,7 +56,7 @@ class Node:
         """(key, the key's node, the value's node) of a map; nothing for other kinds."""
         if isinstance(self.value, dict):
             for key, node in self.value.items():
-                yield key, self.keys.get(key, node), node
+                yield key, self.keys.get(key) or node, node
 
 
 _KINDS = {
@@ -64,13 +64,13 @@ _KINDS = {
 }  # fmt: skip
 
 
-class _Limit(Exception):
+class _LimitError(Exception):
     def __init__(self, message: str, line: int = 1, column: int = 1):
         super().__init__(message)
         self.message, self.line, self.column = message, line, column
 
 
-class _Loader(_Base):  # type: ignore[misc]
+class _Loader(_Base):
     """Composes nodes; stops early at what is too large or too deep."""
 
     def __init__(self, text: str):
@@ -80,13 +80,13 @@ class _Loader(_Base):  # type: ignore[misc]
     def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
         self.values += 1
         if self.values > MAX_VALUES:
-            raise _Limit(f"more than {MAX_VALUES} values: this is no task file")
+            raise _LimitError(f"more than {MAX_VALUES} values: this is no task file")
         return super().resolve(kind, value, implicit)
 
-    def descend_resolver(self, current_node: Any, current_index: Any) -> None:
+    def descend_resolver(self, *_: Any) -> None:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise _Limit(f"nested more than {MAX_DEPTH} levels deep")
+            raise _LimitError(f"nested more than {MAX_DEPTH} levels deep")
 
     def ascend_resolver(self) -> None:
         self.depth -= 1
@@ -102,7 +102,7 @@ def load(data: bytes | str, file: str) -> tuple[list[Node], list[Problem]]:
         for root in _compose(text):
             reader.values = 0
             documents.append(reader.convert(root, 0))
-    except _Limit as error:
+    except _LimitError as error:
         raise TaskErrors([Problem(file, error.line, error.column, "", error.message)]) from None
     except yaml.YAMLError as error:
         raise TaskErrors([_syntax_problem(error, file, text)]) from None
@@ -122,27 +122,27 @@ def _compose(text: str) -> Iterator[Any]:
 
 def _decode(data: bytes | str) -> str:
     if len(data) > MAX_BYTES:
-        raise _Limit(f"the file is {len(data) / (1 << 20):.1f} MiB; a task file is at most {MAX_BYTES >> 20} MiB")
+        raise _LimitError(f"the file is {len(data) / (1 << 20):.1f} MiB; a task file is at most {MAX_BYTES >> 20} MiB")
     if isinstance(data, str):
         text = data
     elif data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise _Limit("the file is UTF-16; save it as UTF-8")
+        raise _LimitError("the file is UTF-16; save it as UTF-8")
     else:
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError as error:
             if b"\0" in data:
-                raise _Limit("this is a binary file, not YAML") from None
+                raise _LimitError("this is a binary file, not YAML") from None
             line = data.count(b"\n", 0, error.start) + 1
             column = error.start - data.rfind(b"\n", 0, error.start)
-            raise _Limit(f"not UTF-8 text (byte 0x{data[error.start]:02x})", line, column) from None
+            raise _LimitError(f"not UTF-8 text (byte 0x{data[error.start]:02x})", line, column) from None
     text = text.removeprefix("\ufeff")
     bad = _UNPRINTABLE.search(text)
     if bad:
         if bad.group() == "\0":
-            raise _Limit("this is a binary file, not YAML")
+            raise _LimitError("this is a binary file, not YAML")
         line, column = text.count("\n", 0, bad.start()) + 1, bad.start() - text.rfind("\n", 0, bad.start())
-        raise _Limit(f"the control character U+{ord(bad.group()):04X} is not allowed in YAML", line, column)
+        raise _LimitError(f"the control character U+{ord(bad.group()):04X} is not allowed in YAML", line, column)
     return text
 
 
@@ -160,9 +160,9 @@ class _Converter:
         self.values += 1
         line, column = node.start_mark.line + 1, node.start_mark.column + 1
         if self.values > MAX_VALUES:
-            raise _Limit(f"its aliases unfold to more than {MAX_VALUES} values: this is no task file", line, column)
+            raise _LimitError(f"aliases that unfold to more than {MAX_VALUES} values", line, column)
         if depth > MAX_DEPTH:
-            raise _Limit(f"nested more than {MAX_DEPTH} levels deep, or an alias that contains itself", line, column)
+            raise _LimitError(f"nested more than {MAX_DEPTH} levels deep (an alias inside itself?)", line, column)
         if isinstance(node, yaml.ScalarNode):
             plain = not node.style
             return Node(self._scalar(node, line, column), line, column, node.value, plain)
@@ -238,7 +238,7 @@ _TAB = "a tab in the indentation; YAML wants spaces"
 _WORDS = (
     ("tab character", _TAB),
     ("cannot start any token", "a value cannot start with this character; put it in quotes"),
-    ("mapping values are not allowed", "no `key: value` can stand here: check the indentation, and quote values with `: `"),
+    ("mapping values are not allowed", "no `key: value` can stand here: check the indentation; quote values with `: `"),
     ("could not find expected ':'", "this is no `key: value`: a colon is missing, or the indentation is wrong"),
     ("unexpected end of stream", "a quote that is never closed"),
     ("unexpected document separator", "a quote that is never closed"),

@@ -1,0 +1,126 @@
+"""Verdicts of SkyPilot 0.14.1's own parser, and the list of where ours differs, with the reasons."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from kubectl_sky import mounts, task
+from kubectl_sky.resources import Resources
+
+DATA = Path(__file__).parents[1] / "conformance"
+
+MORE = "accepted, as people mean it"
+EARLIER = "SkyPilot finds it only later in a launch"
+SERVER = "SkyPilot's client lets it pass, its server refuses it"
+
+DIFFERENCES = {
+    "resources: {accelerators: [{T4: 1}, {L4: 1}]}": MORE,
+    "resources: {memory: 16GiB}": MORE,
+    'name: "a b"': EARLIER,
+    "file_mounts: {/a: ./nope}": EARLIER,
+    "file_mounts: {/a/: ./nope}": EARLIER,
+    "file_mounts: {a: ./nope}": EARLIER,
+    "config: {kubernetes: {namespace: x}}": SERVER,
+    "config: {kubernetes: {context_configs: {a: {}}}}": SERVER,
+    "examples__container_tools__buildkit_cluster.yaml": SERVER,
+    "tests__test_yamls__test_list_null_accelerators.yaml": MORE,
+}
+
+
+def rows(name):
+    with open(DATA / name, encoding="utf-8", newline="") as file:
+        return list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
+
+
+PROBES = rows("probes.tsv")
+CORPUS = rows("corpus.tsv")
+
+
+def number(value, plus):
+    return f"{value:g}" + "+" * plus
+
+
+def normal(one: Resources) -> dict:
+    """As probes.tsv writes resources."""
+    out: dict = {}
+    is_tpu = any("tpu" in kind.name for kind in one.accelerators)
+    if one.infra or is_tpu:
+        out["infra"] = one.infra or "kubernetes"
+    if one.instance_type:
+        out["instance_type"] = one.instance_type
+        out["memory"] = str(one.memory)
+    else:
+        if one.cpus is not None:
+            out["cpus"] = number(one.cpus, one.cpus_at_least)
+        if one.memory is not None:
+            out["memory"] = number(one.memory, one.memory_at_least)
+        if one.accelerators:
+            out["accelerators"] = {kind.name: kind.count for kind in one.accelerators}
+    if is_tpu:
+        out["accelerator_args"] = {}
+    if one.autostop:
+        out["autostop"] = {"idle_minutes": one.autostop.idle_minutes, "down": one.autostop.down}
+        out["autostop"] |= {"wait_for": one.autostop.wait_for} if one.autostop.wait_for else {}
+    if one.image_id:
+        out["image_id"] = {"null": "docker:" + one.image_id}
+    if one.job_recovery:
+        out["job_recovery"] = {"strategy": None, **one.job_recovery}
+    plain = {"labels": dict(one.labels), "ports": list(one.ports), "network_tier": one.network_tier,
+             "disk_tier": one.disk_tier, "use_spot": one.use_spot}
+    return out | {key: value for key, value in plain.items() if value not in (None, {}, [])}
+
+
+def shown(one: task.Task) -> str:
+    parts, ordered = one.resources.candidates()
+    texts = sorted(json.dumps(normal(part), sort_keys=True) for part in parts)
+    if one.config:
+        texts = [json.dumps({**json.loads(texts[0]), "_cluster_config_overrides": one.config}, sort_keys=True)]
+    kind = "" if len(texts) == 1 else "list:" if ordered else "set:"
+    return kind + "|".join(texts) + (f" name={one.name}" if one.name else "")
+
+
+def expected(text: str) -> list[str]:
+    """The tasks of a probe's result, with sorted keys."""
+    tasks = text.split(" task(s) ", 1)[1].split(" ;; ")
+    result = []
+    for one in tasks:
+        body, _, name = one.partition(" name=")
+        kind, _, rest = body.partition(":") if body.startswith(("set:", "list:")) else ("", "", body)
+        parts = sorted(json.dumps(json.loads(part), sort_keys=True) for part in rest.split("|"))
+        result.append((kind + ":" if kind else "") + "|".join(parts) + (f" name={name}" if name else ""))
+    return result
+
+
+@pytest.mark.parametrize(("text", "verdict", "result"), PROBES, ids=[row[0] for row in PROBES])
+def test_probe(text, verdict, result, tmp_path):
+    try:
+        found, _ = task.parse_all(text.replace("\\n", "\n"), "task.yaml", base=tmp_path)
+    except task.TaskErrors:
+        assert (verdict == "ERR") != (text in DIFFERENCES)
+        return
+    if verdict == "ERR":
+        assert text in DIFFERENCES
+    else:
+        assert text not in DIFFERENCES
+        assert [shown(one) for one in found.tasks] == expected(result)
+
+
+@pytest.mark.parametrize(("name", "verdict"), CORPUS, ids=[row[0] for row in CORPUS])
+def test_corpus(name, verdict, tmp_path, monkeypatch):
+    monkeypatch.setattr(mounts, "_exists", lambda path, as_folder=False: True)  # the files' own folders are not here
+    text = (DATA / "corpus" / name).read_bytes()
+    try:
+        found, _ = task.parse_all(text, name, base=tmp_path)
+    except task.TaskErrors:
+        assert verdict.startswith("ERR") != (name in DIFFERENCES)
+        return
+    assert verdict.startswith("OK") != (name in DIFFERENCES)
+    if verdict.startswith("OK"):
+        _, kind, count = verdict.split()
+        assert (found.kind, len(found.tasks)) == (kind.replace("job", ""), int(count))
+
+
+def test_every_difference_is_there():
+    assert set(DIFFERENCES) <= {row[0] for row in [*PROBES, *CORPUS]}
