@@ -1,6 +1,7 @@
 """Renders the examples without a cluster: what depends on a user, a key or a version is replaced by fixed text."""
 
 import base64
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kubectl_sky import podspec, task
+from kubectl_sky import launching, podspec, task
 from kubectl_sky.settings import Settings
 
 PROJECT = Path(__file__).parents[2]
@@ -36,20 +37,25 @@ def render_example(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], str]:
         parsed, warnings = task.parse(text, path.name, task.Overrides(secrets=needed))
         assert not warnings
         assert not task.unsupported(parsed)
-        has_files = parsed.workdir or parsed.file_mounts
-        plan = podspec.Plan(
-            task=parsed,
-            name=parsed.name or "task",
-            facts=podspec.Facts(context="golden"),
-            settings=Settings(),
-            identity=podspec.Identity("PRIVATE KEY", "PUBLIC KEY"),
-            code={"supervisor.py": "# kubectl_sky/remote/supervisor.py\n"},
-            user="ann",
-            job=None if has_files else podspec.job_spec(parsed),
-        )
-        return yaml.safe_dump_all([readable(manifest) for manifest in podspec.render(plan)], width=1000)
+        facts, key = podspec.Facts(context="golden"), podspec.Identity("PRIVATE KEY", "PUBLIC KEY")
+        plan = launching.plan(parsed, launching.Options(parsed.name or "task"), facts, key)
+        code = dict.fromkeys(plan.code, "...")
+        plan = dataclasses.replace(plan, settings=Settings(), user="ann", code=code)
+        manifests = [readable(manifest) for manifest in podspec.render(plan)]
+        return yaml.dump_all(manifests, Dumper=BlockDumper, width=1000)
 
     return render
+
+
+class BlockDumper(yaml.SafeDumper):
+    """Scripts as blocks of lines."""
+
+
+def represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+BlockDumper.add_representer(str, represent_text)
 
 
 def readable(manifest: dict[str, Any]) -> dict[str, Any]:
