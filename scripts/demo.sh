@@ -14,6 +14,6 @@ eval "$(.venv/bin/python -m tests.cluster env)"
 export PATH="$PWD/dist:$PATH"
 
 run kubectl get nodes
-run kubectl sky launch --cluster hello --yes examples/hello.yaml --image-id sky-test/python:1
+run kubectl sky launch -c hello -y examples/hello.yaml --image-id sky-test/python:1
 run kubectl sky status
-run kubectl sky down --yes hello
+run kubectl sky down hello -y

@@ -47,7 +47,7 @@ def test_every_verb_is_in_the_readme() -> None:
 
 def test_make_targets_in_the_readme_exist() -> None:
     makefile = (PROJECT / "Makefile").read_text()
-    targets = re.findall(r"\bmake ([a-z-]+)", README.read_text())
+    targets = re.findall(r"(?:^|`)make ([a-z-]+)", README.read_text(), re.MULTILINE)
     assert targets
     rules = set(re.findall(r"^([a-z0-9 -]+):", makefile, re.MULTILINE))
     known = {name for rule in rules for name in rule.split()}
