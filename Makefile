@@ -1,7 +1,6 @@
 # The first two are for a fresh Debian machine with Python and Go, as root (they make a Kubernetes cluster of their own).
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
+BIN := .venv/bin
 
 .PHONY: demo test build lint unit golden e2e bench reference cluster-up cluster-down clean
 
@@ -14,10 +13,7 @@ test:
 	bash .ci/run
 
 $(BIN)/shiv:
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
-
-venv: $(BIN)/shiv
+	PYTHON=$(PYTHON) bash scripts/venv.sh
 
 ## build: dist/kubectl-sky, and the archive and manifest for krew
 build: $(BIN)/shiv

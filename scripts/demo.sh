@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 say() { printf '\n\033[1m$ %s\033[0m\n' "$*"; }
 run() { say "$@"; "$@"; }
 
-make --no-print-directory venv build
+bash scripts/venv.sh
+PYTHON=.venv/bin/python ./build.sh
 .venv/bin/python -m tests.cluster up 3
 eval "$(.venv/bin/python -m tests.cluster env)"
 # a kubectl plugin is any program on the PATH that is called kubectl-*

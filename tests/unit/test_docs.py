@@ -55,6 +55,6 @@ def test_make_targets_in_the_readme_exist() -> None:
 
 
 def test_task_in_the_readme_parses(tmp_path: Path) -> None:
-    [text] = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
+    [text] = re.findall(r"```yaml\n(# task.yaml.*?)```", README.read_text(), re.DOTALL)
     parsed, warnings = task.parse(text, "task.yaml", base=tmp_path)
     assert (parsed.num_nodes, warnings) == (2, [])
