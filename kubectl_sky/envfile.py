@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kubectl_sky.errors import UsageError
@@ -29,6 +29,35 @@ def read_env_file(path: str | Path) -> dict[str, str | None]:
     except UnicodeDecodeError:
         raise UsageError(f"the env file {path} is not UTF-8 text") from None
     return parse_env_text(text, str(path))
+
+
+def assignments(items: Sequence[str], flag: str) -> dict[str, str | None]:
+    """`NAME=value`, or `NAME` alone to take it from the environment here; UsageError when it is not set here."""
+    values: dict[str, str | None] = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not _VARIABLE_NAME.fullmatch(name):
+            raise UsageError(f"{flag} {name[:60]}: should be NAME=VALUE, or the NAME of a variable that is set here")
+        if not equals and name not in os.environ:
+            raise UsageError(f"{flag} {name}: {name} is not set in this environment", f"{flag} {name}=VALUE")
+        values[name] = value if equals else os.environ[name]
+    return values
+
+
+def variables(
+    env: Sequence[str] = (), env_files: Sequence[str | Path] = (),
+    secret: Sequence[str] = (), secret_files: Sequence[str | Path] = (),
+) -> tuple[dict[str, str | None], dict[str, str | None]]:  # fmt: skip
+    """Envs and secrets of the command line. Flags win over files; env files feed both, as in SkyPilot."""
+    envs: dict[str, str | None] = {}
+    for file in env_files:
+        envs.update(read_env_file(file))
+    secrets = dict(envs)
+    for file in secret_files:
+        secrets.update(read_env_file(file))
+    envs.update(assignments(env, "--env"))
+    secrets.update(assignments(secret, "--secret"))
+    return envs, secrets
 
 
 def parse_env_text(text: str, file: str) -> dict[str, str | None]:

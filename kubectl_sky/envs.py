@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kubectl_sky.field import Report, join
 from kubectl_sky.problem import shown
-from kubectl_sky.taskyaml import Node
+from kubectl_sky.taskyaml import MAX_BYTES, Node
 
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _VARIABLE = re.compile(r"\$\{?\b([a-zA-Z_][a-zA-Z0-9_]*)\b\}?", re.ASCII)
@@ -86,6 +86,8 @@ def _texts(node: Node | None, field: str, report: Report) -> dict[str, str | Non
     values: dict[str, str | None] = {}
     if node is None:
         return values
+    if node.kind == "broken":
+        return values
     if node.kind != "map":
         report.error(node, field, f"should be a map of NAME: value, not {shown(node.value)}")
         return values
@@ -142,18 +144,31 @@ def check_docker_login(envs: Mapping[str, str], secrets: Mapping[str, str], node
 
 
 def substitute(node: Node, values: Mapping[str, str]) -> Node:
-    """A copy of `node` with `$VAR` and `${VAR}` filled in, in keys too; unknown ones are left as they are."""
+    """A copy of `node` with `$VAR` and `${VAR}` filled in, in keys too; unknown ones are left as they are.
+
+    ValueError when the result is far larger than a task file can be.
+    """
+    return _fill_in(node, values, [MAX_BYTES])
+
+
+def _fill_in(node: Node, values: Mapping[str, str], left: list[int]) -> Node:
+    def one(match: re.Match[str]) -> str:
+        value = values.get(match[1], match[0])
+        left[0] -= len(value)
+        if left[0] < 0:
+            raise ValueError("becomes larger than 1 MiB when its variables are filled in")
+        return value
 
     def fill(text: str) -> str:
-        return _VARIABLE.sub(lambda match: values.get(match[1], match[0]), text)
+        return _VARIABLE.sub(one, text)
 
     if isinstance(node.value, str):
         return Node(fill(node.value), node.line, node.column, node.text, node.plain, origin=node.origin)
     if isinstance(node.value, list):
-        return Node([substitute(item, values) for item in node.value], node.line, node.column, origin=node.origin)
+        return Node([_fill_in(item, values, left) for item in node.value], node.line, node.column, origin=node.origin)
     if isinstance(node.value, dict):
         filled = {fill(key) if isinstance(key, str) else key: item for key, item in node.value.items()}
         keys = {fill(key) if isinstance(key, str) else key: item for key, item in node.keys.items()}
-        new = {key: substitute(item, values) for key, item in filled.items()}
+        new = {key: _fill_in(item, values, left) for key, item in filled.items()}
         return Node(new, node.line, node.column, keys=keys, origin=node.origin)
     return node

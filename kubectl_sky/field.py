@@ -14,10 +14,10 @@ MAX_PROBLEMS = 50
 
 @dataclass(frozen=True)
 class Field:
-    """`accepts` has kinds (text int number bool map list any) joined by `|`; null always means that the field is unset.
+    """`accepts`: kinds (text int number bool map list any) joined by `|`; null always means that the field is unset.
 
-    `fields` are a map's known keys, `value` is for the values of a map with free keys, `item` for list items.
-    `note` is the warning for a field that has no effect on Kubernetes. `check` takes the plain value, raises ValueError.
+    `fields` are a map's known keys, `value` is for maps with free keys, `item` for lists.
+    `note` is the warning for a field that has no effect on Kubernetes. `check` raises ValueError.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Report:
         self.file = file
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
+        self.listed: set[str] = set()
 
     def error(self, node: Node, path: str, message: str, hint: str | None = None) -> None:
         """`node` says where."""
@@ -87,7 +88,9 @@ def join(path: str, key: Any) -> str:
 def check(node: Node, field: Field, path: str, report: Report) -> None:
     """Reports all that is wrong with `node` as a value of `field`."""
     kinds = field.kinds()
-    if node.kind == "null" or "any" in kinds:
+    if node.kind == "null" and node.text == "~" and "text" in kinds:
+        report.warn(node, path, "`~` alone means null in YAML, so this is not set", 'quote it: "~"')
+    if node.kind in ("null", "broken") or "any" in kinds:
         return
     if not _is_one_of(node, kinds):
         report.error(node, path, _wrong_kind(node, kinds), _kind_hint(node, kinds))
@@ -118,9 +121,10 @@ def _wrong_kind(node: Node, kinds: tuple[str, ...]) -> str:
 
 
 def _kind_hint(node: Node, kinds: tuple[str, ...]) -> str | None:
-    if "text" in kinds and node.kind in ("bool", "int", "number", "date"):
+    wants_number = "int" in kinds or "number" in kinds
+    if "text" in kinds and not wants_number and node.kind in ("bool", "int", "number", "date"):
         return f'quote it: "{node.text}"' if node.text else None
-    if node.kind == "text" and not node.plain and ("int" in kinds or "number" in kinds) and _is_number(node.value):
+    if node.kind == "text" and not node.plain and wants_number and _is_number(node.value):
         return f"without quotes: {node.value}"
     if node.kind == "text" and kinds == ("bool",) and node.value.lower() in ("yes", "no", "on", "off", "true", "false"):
         return f"without quotes: {'true' if node.value.lower() in ('yes', 'on', 'true') else 'false'}"
@@ -134,7 +138,7 @@ def _is_number(text: str) -> bool:
 def _check_inner(node: Node, field: Field, path: str, report: Report) -> None:
     """Like check(), for the items of lists and free maps, where null is a value of its own."""
     if node.kind == "null" and "null" not in field.kinds() and field.accepts != "any":
-        report.error(node, path, _wrong_kind(node, field.kinds()))
+        report.error(node, path, _wrong_kind(node, field.kinds()), 'quote it: "~"' if node.text == "~" else None)
         return
     check(node, field, path, report)
 
@@ -156,12 +160,10 @@ def _check_map(node: Node, field: Field, path: str, report: Report) -> None:
 def _unknown(key_node: Node, key: Any, field: Field, path: str, report: Report) -> None:
     names = [known.name for known in field.fields if not known.internal]
     meant = nearest(str(key), names)
-    if meant:
-        hint = f"did you mean `{meant}`?"
-    elif len(names) <= 12:
+    hint = f"did you mean `{meant}`?" if meant else None
+    if not meant and path not in report.listed:
+        report.listed.add(path)
         hint = "known here: " + ", ".join(names)
-    else:
-        hint = f"see `kubectl sky explain {'task.' + path if path else 'task'}`"
     report.error(key_node, join(path, key_node.text or key), "unknown field", hint)
 
 

@@ -12,7 +12,7 @@ NO_MEANING = "has no meaning on Kubernetes and is ignored"
 JOBS_ONLY = "is for managed jobs; a launch ignores it"
 
 _ACCELERATOR_COUNT = Field("", "number|null")
-_LABELS = Field("labels", "map", "Labels on the pods. Values must be text.", value=Field("", "text"))
+_LABELS = Field("labels", "map", "Labels on the pods; values are text.", value=Field("", "text"))
 
 _DISKS = Field("", "map", fields=(
     Field("path", "text"), Field("name", "text"), Field("disk_size", "int|text"), Field("disk_tier", "text"),
@@ -95,7 +95,7 @@ TASK = Field("task", "map", "A task: what to run, with what, on what.", (
     Field("name", "text", "Name of the task."),
     Field("workdir", "text|map", "Folder (or git repository) that becomes ~/sky_workdir on every node.", _GIT,
           required=("url",)),
-    Field("num_nodes", "int", "Number of nodes.", minimum=1),
+    Field("num_nodes", "int", "Number of nodes.", minimum=1, maximum=100_000),
     RESOURCES,
     Field("envs", "any", "Environment variables; null ones must come with --env."),
     Field("secrets", "any", "Like envs, and kept out of output; null ones must come with --secret."),

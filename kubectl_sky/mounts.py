@@ -8,7 +8,6 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from kubectl_sky.field import Report, join
 from kubectl_sky.fields_storage import SCHEMES
@@ -58,17 +57,14 @@ def _exists(path: Path, as_folder: bool = False) -> bool:
 
 def is_uri(text: str) -> bool:
     """Whether it is a URI such as s3://bucket, as opposed to a path."""
-    try:
-        return bool(urlsplit(text).netloc)
-    except ValueError:
-        return True
+    return bool(re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", text))
 
 
 def destination(text: str) -> str:
     """Normal form; a relative one is in the workdir."""
     if not text.startswith(("/", "~")):
         text = f"{REMOTE_WORKDIR}/{text}"
-    return posixpath.normpath(text)
+    return re.sub(r"^//", "/", posixpath.normpath(text))
 
 
 def check_workdir(node: Node | None, base: Path, report: Report) -> None:

@@ -50,10 +50,8 @@ SYNONYMS = {
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that was probably meant by `word`, or None."""
-    names = {name.lower(): name for name in known if not name.startswith("_")}
-    wanted = SYNONYMS.get(word.lower())
-    if wanted in names:
-        return names[wanted]
+    names = {name.lower(): name for name in known}
+    names = {other: names[name] for other, name in SYNONYMS.items() if name in names} | names
     if len(word) > 60:
         return None
     found = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
@@ -70,6 +68,6 @@ def shown(value: Any) -> str:
         return "a map" if value else "{}"
     if isinstance(value, list):
         return "a list" if value else "[]"
-    text = str(value) if not isinstance(value, str) else f'"{value}"'
+    text = f'"{value[:61]}"' if isinstance(value, str) else str(value)
     text = text.replace("\n", "\\n")
     return text if len(text) <= 60 else text[:57] + "..."

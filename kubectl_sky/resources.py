@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from typing import Any
 
 CLOUDS = (
@@ -17,6 +15,7 @@ CLOUDS = (
 # All of them are binary, as in SkyPilot; `GiB` and its like are our addition.
 _UNITS = {letter + end: 2 ** (10 * power) for power, letter in enumerate("kmgtp", 1) for end in ("ib", "b", "i")}
 _GB = 2**30
+MAX_AMOUNT = 1e9
 _MEMORY_NAME = re.compile(r"([0-9]+[GgMmTt][Bb])(\+?)")
 _VIRTUAL_TYPE = re.compile(r"(\d+(?:\.\d+)?)CPU--(\d+(?:\.\d+)?)GB(?:--(.+):(\d+(?:\.\d+)?))?")
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -94,8 +93,8 @@ class Resources:
 
 def _number(text: str) -> float:
     value = float(text)
-    if not math.isfinite(value):
-        raise ValueError("not finite")
+    if not abs(value) <= MAX_AMOUNT:  # not a number, either
+        raise ValueError("too large")
     return value
 
 
@@ -177,19 +176,16 @@ def autostop(value: Any) -> Autostop | None:
 
 def ports(value: Any) -> tuple[str, ...]:
     """`8080`, `"8000-8010"`, `"8000,9000"` or a list of them -> sorted, merged ranges."""
-    wanted: set[int] = set()
-    for item in value if isinstance(value, list) else [value]:
-        for part in str(item).split(","):
-            if part.strip():
-                wanted.update(_port_range(part.strip()))
-    ranges = []
-    for _, group in groupby(enumerate(sorted(wanted)), lambda pair: pair[1] - pair[0]):
-        run = [number for _, number in group]
-        ranges.append(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}")
-    return tuple(ranges)
+    parts = [part.strip() for item in (value if isinstance(value, list) else [value]) for part in str(item).split(",")]
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(_port_range(part) for part in parts if part):
+        if merged and first <= merged[-1][1] + 1:
+            first, last = merged[-1][0], max(last, merged.pop()[1])
+        merged.append((first, last))
+    return tuple(str(first) if first == last else f"{first}-{last}" for first, last in merged)
 
 
-def _port_range(text: str) -> range:
+def _port_range(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", text)
     if not match:
         raise ValueError(f"{_shown(text)} should be a port or a range such as 8000-8010")
@@ -199,7 +195,7 @@ def _port_range(text: str) -> range:
             raise ValueError(f"port {port} is not between 1 and 65535")
     if first > last:
         raise ValueError(f"the range {text} should go from the lower to the higher port")
-    return range(first, last + 1)
+    return first, last
 
 
 def accelerators(value: Any) -> tuple[tuple[Accelerator, ...], bool]:

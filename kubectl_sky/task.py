@@ -11,7 +11,7 @@ from typing import Any
 
 from kubectl_sky import envs, mounts, rules
 from kubectl_sky import resources as resource_model
-from kubectl_sky.envfile import read_env_file
+from kubectl_sky.envfile import read_env_file, variables
 from kubectl_sky.envs import SecretRef
 from kubectl_sky.errors import TaskErrors, UsageError
 from kubectl_sky.field import Report, check, join
@@ -21,11 +21,11 @@ from kubectl_sky.mounts import FileMount, GitSource
 from kubectl_sky.overrides import Overrides, apply
 from kubectl_sky.problem import Problem
 from kubectl_sky.resources import Accelerator, Autostop, Resources
-from kubectl_sky.taskyaml import Node, load
+from kubectl_sky.taskyaml import Loaded, Node, load
 
 __all__ = [
     "Accelerator", "Autostop", "FileMount", "GitSource", "Overrides", "Problem", "Resources", "SecretRef", "Task",
-    "TaskErrors", "TaskFile", "parse", "parse_all", "read_env_file", "read_file", "unsupported",
+    "TaskErrors", "TaskFile", "parse", "parse_all", "read_env_file", "read_file", "unsupported", "variables",
 ]  # fmt: skip
 
 NAME = re.compile(r"[a-zA-Z0-9]+(?:[._-]{1,2}[a-zA-Z0-9]+)*")
@@ -103,7 +103,8 @@ def parse_all(
     """All tasks of a file, and warnings. Raises TaskErrors with every problem of every task."""
     overrides, base = overrides or Overrides(), base or Path.cwd()
     report = Report(source)
-    documents, report.warnings = load(text, source) if text is not None else ([Node({})], [])
+    loaded = load(text, source) if text is not None else Loaded([Node({})], [], [])
+    documents, report.problems, report.warnings = loaded
     if text is not None and not any(node.value for node in documents):
         raise TaskErrors([Problem(source, 1, 1, "", "the file is empty: no task in it", "add at least `run:`")])
     kind, header, documents = rules.split(documents, report)
@@ -121,6 +122,8 @@ class _Draft:
 
     def __init__(self, root: Node, overrides: Overrides, base: Path, report: Report):
         self.root, self.overrides, self.base = root, overrides, base
+        if root.kind == "broken":
+            return
         if root.kind != "map":
             report.error(root, "", f"a task should be a map of fields, not {_a(root)}", "such as `run: echo hello`")
             return
@@ -130,8 +133,11 @@ class _Draft:
         self.secrets, self.secret_refs = envs.read_secrets(root.get("secrets"), overrides.secrets, report)
         known = {**self.envs, **self.secrets}
         for name in ("workdir", "file_mounts", "volumes", "service"):
-            if root.get(name) is not None:
-                root.value[name] = envs.substitute(root.value[name], known)
+            try:
+                if root.get(name) is not None:
+                    root.value[name] = envs.substitute(root.value[name], known)
+            except ValueError as error:
+                report.error(root.value[name], name, str(error))
         self._check(report)
 
     def _check(self, report: Report) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -14,6 +14,7 @@ from kubectl_sky.problem import Problem, shown
 MAX_BYTES = 1 << 20
 MAX_VALUES = 20_000
 MAX_DEPTH = 64
+MAX_NUMBER = 100  # characters
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TAGS = "tag:yaml.org,2002:"
@@ -36,7 +37,7 @@ class Node:
 
     @property
     def kind(self) -> str:
-        """null, bool, int, number, text, date, list or map."""
+        """null, bool, int, number, text, date, list or map; broken when it could not be read."""
         return _KINDS.get(type(self.value), "date")
 
     def raw(self) -> Any:
@@ -59,8 +60,10 @@ class Node:
                 yield key, self.keys.get(key) or node, node
 
 
+BROKEN = type("Broken", (), {})()
 _KINDS = {
     type(None): "null", bool: "bool", int: "int", float: "number", str: "text", list: "list", dict: "map",
+    type(BROKEN): "broken",
 }  # fmt: skip
 
 
@@ -92,8 +95,16 @@ class _Loader(_Base):
         self.depth -= 1
 
 
-def load(data: bytes | str, file: str) -> tuple[list[Node], list[Problem]]:
-    """The documents of a YAML stream that are not empty, and warnings. Raises TaskErrors with all that is wrong."""
+class Loaded(NamedTuple):
+    """A YAML stream: its documents that are not empty, and what was found in them."""
+
+    documents: list[Node]
+    problems: list[Problem]
+    warnings: list[Problem]
+
+
+def load(data: bytes | str, file: str) -> Loaded:
+    """Reads a YAML stream. Raises TaskErrors when it is no YAML at all, so that nothing else can be said about it."""
     text = ""
     reader = _Converter(file)
     documents = []
@@ -106,9 +117,7 @@ def load(data: bytes | str, file: str) -> tuple[list[Node], list[Problem]]:
         raise TaskErrors([Problem(file, error.line, error.column, "", error.message)]) from None
     except yaml.YAMLError as error:
         raise TaskErrors([_syntax_problem(error, file, text)]) from None
-    if reader.problems:
-        raise TaskErrors(reader.problems)
-    return [node for node in documents if node.value is not None], reader.warnings
+    return Loaded([node for node in documents if node.value is not None], reader.problems, reader.warnings)
 
 
 def _compose(text: str) -> Iterator[Any]:
@@ -168,6 +177,7 @@ class _Converter:
             return Node(self._scalar(node, line, column), line, column, node.value, plain)
         if node.tag not in (_TAGS + "seq", _TAGS + "map"):
             self._bad_tag(node.tag, line, column)
+            return Node(BROKEN, line, column)
         if isinstance(node, yaml.SequenceNode):
             return Node([self.convert(item, depth + 1) for item in node.value], line, column)
         return self._map(node, line, column, depth)
@@ -194,7 +204,8 @@ class _Converter:
             key = self._scalar(key_node, at, col)
             own[key] = self.convert(value_node, depth + 1)
             keys[key] = Node(key, at, col, text, not key_node.style)
-        return Node({**merged, **own}, line, column, keys=keys)
+        both = {**merged, **own}
+        return Node(both if both or not node.value else BROKEN, line, column, keys=keys)
 
     def _merge(self, node: Any, merged: dict[Any, Node], keys: dict[Any, Node], depth: int) -> None:
         """`<<: *base`: the keys of one map or several (the first one wins)."""
@@ -204,6 +215,8 @@ class _Converter:
                 self._problem(mark.line + 1, mark.column + 1, "`<<` wants a map, or a list of maps")
                 continue
             part = self.convert(source, depth + 1)
+            if part.kind != "map":
+                continue
             for key, value in part.value.items():
                 merged.setdefault(key, value)
                 keys.setdefault(key, part.keys[key])
@@ -214,12 +227,15 @@ class _Converter:
             return node.value
         if tag not in ("null", "bool", "int", "float", "timestamp"):
             self._bad_tag(node.tag, line, column)
-            return node.value
+            return BROKEN
         try:
+            if len(node.value) > MAX_NUMBER:
+                raise ValueError
             value = getattr(self._scalars, f"construct_yaml_{tag}")(node)
         except (ValueError, KeyError, IndexError, AttributeError, OverflowError):
-            self._problem(line, column, f"{shown(node.value)} is no valid {tag}", "put it in quotes if it is text")
-            return None
+            what = "date" if tag == "timestamp" else "number"
+            self._problem(line, column, f"{shown(node.value)} is no valid {what}", "put it in quotes if it is text")
+            return BROKEN
         if tag == "int" and ":" in node.value:
             text = f"`{node.value}` is read as the number {value} (base 60, as YAML 1.1 has it)"
             self.warnings.append(Problem(self.file, line, column, "", text, "put it in quotes"))
@@ -237,6 +253,7 @@ _TAB = "a tab in the indentation; YAML wants spaces"
 # (part of PyYAML's or libyaml's words, what to say instead)
 _WORDS = (
     ("tab character", _TAB),
+    ("alphabetic or numeric", "`*` and `&` start an alias or anchor; put the value in quotes if it is text"),
     ("cannot start any token", "a value cannot start with this character; put it in quotes"),
     ("mapping values are not allowed", "no `key: value` can stand here: check the indentation; quote values with `: `"),
     ("could not find expected ':'", "this is no `key: value`: a colon is missing, or the indentation is wrong"),
@@ -247,7 +264,6 @@ _WORDS = (
     ("<block end>", "the indentation does not fit the lines above"),
     ("did not find expected", "the indentation does not fit the lines above"),
     ("undefined alias", "`*name` refers to an anchor that does not exist; put it in quotes if it is text"),
-    ("alphabetic or numeric", "`*` and `&` start an alias or anchor; put the value in quotes if it is text"),
     ("escape", "an unknown escape in double quotes; use single quotes to keep backslashes"),
 )
 

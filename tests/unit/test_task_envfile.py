@@ -1,0 +1,49 @@
+"""Env files, as python-dotenv reads them, and the variables of the command line."""
+
+import pytest
+
+from kubectl_sky.envfile import parse_env_text, variables
+from kubectl_sky.errors import UsageError
+
+
+@pytest.mark.parametrize(("text", "values"), [
+    ("A=1\nB = two words \n", {"A": "1", "B": "two words"}),
+    ("export A=1\n\n  # comment\nB=2 # comment\nC=a#b", {"A": "1", "B": "2", "C": "a#b"}),
+    ("A='x y' # c\nB=\"l1\\nl2\\\"q\\\"\"\n", {"A": "x y", "B": 'l1\nl2"q"'}),
+    ("A='it\\'s'\nB='no\\n'\n", {"A": "it's", "B": "no\\n"}),
+    ("A=\"two\nlines\"\nB=1", {"A": "two\nlines", "B": "1"}),
+    ("A=\nB\nC=''", {"A": "", "B": None, "C": ""}),
+    ("A=1\nB=${A}2\nC=${NOPE:-d}\nD=${NOPE}\nE=$A", {"A": "1", "B": "12", "C": "d", "D": "", "E": "$A"}),
+    ("H=${FROM_HERE}\r\nA=x\r\n", {"H": "here", "A": "x"}),
+    ("A=b=c\nB='a' \n", {"A": "b=c", "B": "a"}),
+    ("", {}),
+])  # fmt: skip
+def test_parse(text, values, monkeypatch):
+    monkeypatch.setenv("FROM_HERE", "here")
+    monkeypatch.delenv("NOPE", raising=False)
+    assert parse_env_text(text, ".env") == values
+
+
+@pytest.mark.parametrize(("text", "line"), [("A=1\nno name=x", 2), ("=x", 1), ("1A=x", 1), ("A='x' y", 1)])
+def test_wrong_lines_are_named(text, line):
+    with pytest.raises(UsageError, match=rf"\.env:{line}: this line should be NAME=VALUE"):
+        parse_env_text(text, ".env")
+
+
+def test_precedence(tmp_path, monkeypatch):
+    monkeypatch.setenv("HERE", "h")
+    (tmp_path / "env").write_text("A=file\nB=file\n")
+    (tmp_path / "secret").write_text("S=file\nB=secretfile\n")
+    envs, secrets = variables(["A=flag", "HERE"], [tmp_path / "env"], ["S=flag=x"], [tmp_path / "secret"])
+    assert envs == {"A": "flag", "B": "file", "HERE": "h"}
+    assert secrets == {"A": "file", "B": "secretfile", "S": "flag=x"}
+
+
+def test_what_is_wrong_is_said(tmp_path, monkeypatch):
+    monkeypatch.delenv("NOPE", raising=False)
+    with pytest.raises(UsageError, match="NOPE is not set in this environment"):
+        variables(["NOPE"])
+    with pytest.raises(UsageError, match="should be NAME=VALUE"):
+        variables(["a b=c"])
+    with pytest.raises(UsageError, match=r"cannot read the env file .*: No such file"):
+        variables([], [tmp_path / "no"])
