@@ -50,7 +50,7 @@ _ONE_RESOURCE: tuple[Field, ...] = (
         Field("runtime_version", "text"), Field("tpu_name", "text"), Field("tpu_vm", "bool"),
         Field("gcp_queued_resource", "bool"),
     ), note=NO_MEANING),
-    Field("instance_type", "text", "As SkyPilot prints it: 4CPU--16GB--H100:1."),
+    Field("instance_type", "text", "As SkyPilot prints it: 4CPU--16GB--H100:1.", check=resources.virtual_type),
     Field("use_spot", "bool", "Use spot nodes.", note=LATER),
     _JOB_RECOVERY,
     Field("disk_size", "int|text", "Ephemeral storage of each node in GB: 100, 100GB, 1TB.", check=resources.disk),

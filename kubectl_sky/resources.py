@@ -17,7 +17,7 @@ _UNITS = {letter + end: 2 ** (10 * power) for power, letter in enumerate("kmgtp"
 _GB = 2**30
 MAX_AMOUNT = 1e9
 _MEMORY_NAME = re.compile(r"([0-9]+[GgMmTt][Bb])(\+?)")
-_VIRTUAL_TYPE = re.compile(r"(\d+(?:\.\d+)?)CPU--(\d+(?:\.\d+)?)GB(?:--(.+):(\d+(?:\.\d+)?))?")
+_VIRTUAL_TYPE = re.compile(r"(\d+(?:\.\d+)?)CPU--(\d+(?:\.\d+)?)GB(?:--([^:]+):(\d+(?:\.\d+)?))?")
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _LABEL_PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
@@ -282,12 +282,18 @@ def images(value: Any) -> tuple[str | None, dict[str, str]]:
     return (image(chosen) if chosen else None), by_context
 
 
+def is_virtual_type(value: str) -> bool:
+    """Whether it has the form that virtual_type() reads."""
+    return bool(_VIRTUAL_TYPE.fullmatch(value))
+
+
 def virtual_type(value: str) -> tuple[float, float, Accelerator | None] | None:
     """`4CPU--16GB--H100:1` -> (cpus, memory, accelerator); None for another cloud's machine name."""
     match = _VIRTUAL_TYPE.fullmatch(value)
     if not match:
         return None
-    return float(match[1]), float(match[2]), accelerator(f"{match[3]}:{match[4]}") if match[3] else None
+    kind = accelerator(f"{match[3]}:{match[4]}") if match[3] else None
+    return amount(match[1])[0], size(match[2])[0], kind
 
 
 def label_fault(key: str, value: str) -> str | None:
@@ -344,10 +350,14 @@ def _build_one(config: Mapping[str, Any]) -> Resources:
 def _old_infra(config: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """`cloud`, `region` and `zone`, the form before `infra`."""
     cloud = str(config.get("cloud") or "*").lower()
-    parts = [cloud, str(config.get("region") or "*"), str(config.get("zone") or "*")]
+    parts = [cloud, config.get("region") or "*", config.get("zone") or "*"]
+    context = None
     if cloud in ("k8s", "kubernetes"):
-        return infra("/".join(parts[:2] if parts[1] != "*" else parts[:1]))
-    return infra("/".join(parts))
+        parts = ["kubernetes", parts[1]]
+        context = parts[1] if parts[1] != "*" else None
+    while parts and parts[-1] == "*":
+        parts.pop()
+    return "/".join(parts) or None, context
 
 
 def _lower(value: str | None) -> str | None:

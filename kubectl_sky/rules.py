@@ -151,7 +151,7 @@ def _check_instance_type(part: Node, path: str, report: Report) -> None:
     node = part.get("instance_type")
     if node is None or node.kind != "text":
         return
-    if resources.virtual_type(node.value) is None:
+    if not resources.is_virtual_type(node.value):
         message = f"{shown(node.value)} has no meaning on Kubernetes and is ignored"
         report.warn(node, join(path, "instance_type"), message, "a form that has: 4CPU--16GB--H100:1")
         return

@@ -187,11 +187,13 @@ class _Converter:
         merged: dict[Any, Node] = {}
         keys: dict[Any, Node] = {}
         first_lines: dict[str, int] = {}
+        is_template = False
         for key_node, value_node in node.value:
             at, col = key_node.start_mark.line + 1, key_node.start_mark.column + 1
             if not isinstance(key_node, yaml.ScalarNode):
                 self._problem(at, col, "a key must be text, not a list or map",
                               "is this a template? `{{...}}` must be filled in or quoted")  # fmt: skip
+                is_template = True
                 continue
             text = key_node.value
             if text in first_lines:
@@ -205,7 +207,7 @@ class _Converter:
             own[key] = self.convert(value_node, depth + 1)
             keys[key] = Node(key, at, col, text, not key_node.style)
         both = {**merged, **own}
-        return Node(both if both or not node.value else BROKEN, line, column, keys=keys)
+        return Node(both if both or not is_template else BROKEN, line, column, keys=keys)
 
     def _merge(self, node: Any, merged: dict[Any, Node], keys: dict[Any, Node], depth: int) -> None:
         """`<<: *base`: the keys of one map or several (the first one wins)."""
