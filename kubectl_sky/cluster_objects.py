@@ -1,0 +1,135 @@
+"""The objects of a task in the cluster: made in an order that survives a kill at any point, found, taken away."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from kubectl_sky import names
+from kubectl_sky.errors import ApiError, Failure
+
+if TYPE_CHECKING:
+    from kubectl_sky.kube import Cluster
+
+Manifest = dict[str, Any]
+COLLECTIONS = {
+    "Job": "/apis/batch/v1/namespaces/{}/jobs",
+    "Secret": "/api/v1/namespaces/{}/secrets",
+    "ConfigMap": "/api/v1/namespaces/{}/configmaps",
+    "Service": "/api/v1/namespaces/{}/services",
+    "Pod": "/api/v1/namespaces/{}/pods",
+}
+
+
+def collection(cluster: Cluster, kind: str) -> str:
+    return COLLECTIONS[kind].format(cluster.namespace)
+
+
+def get_job(cluster: Cluster, name: str) -> Manifest | None:
+    """The task's Job, or None. Raises Failure when a Job of somebody else's has the name."""
+    try:
+        job = cluster.get(f"{collection(cluster, 'Job')}/{name}")
+    except ApiError as error:
+        if error.status == 404:
+            return None
+        raise
+    if job["metadata"].get("labels", {}).get(names.MANAGED_BY) != "kubectl-sky":
+        raise Failure(
+            f"namespace {cluster.namespace} has a Job {name!r} that kubectl sky did not make", "choose a name: -c NAME"
+        )
+    return job
+
+
+def pods(cluster: Cluster, name: str) -> list[Manifest]:
+    """The task's pods, by rank; of several with one rank (one was replaced) the newest."""
+    found = cluster.get(collection(cluster, "Pod"), labelSelector=names.selector(name))["items"]
+    newest = {rank(pod): pod for pod in sorted(found, key=lambda pod: pod["metadata"]["creationTimestamp"])}
+    return [newest[n] for n in sorted(newest)]
+
+
+def rank(pod: Manifest) -> int:
+    return int(pod["metadata"].get("annotations", {}).get("batch.kubernetes.io/job-completion-index", 0))
+
+
+def finished(job: Manifest) -> str | None:
+    """`Complete` or `Failed`, or None while it goes on."""
+    for condition in job.get("status", {}).get("conditions") or []:
+        if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
+            return str(condition["type"])
+    return None
+
+
+def create(cluster: Cluster, manifests: list[Manifest]) -> Manifest:
+    """Makes the task's objects; returns the Job as the server has it.
+
+    The Job comes last, so that its pods never wait for what they mount; then it is made the owner of the others.
+    What a killed launch left behind is replaced.
+    """
+    *parts, job = manifests
+    with ThreadPoolExecutor(len(parts)) as pool:
+        list(pool.map(lambda manifest: _put(cluster, manifest), parts))
+    made = cluster.create(collection(cluster, "Job"), job)
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": made["metadata"]["name"], "uid": made["metadata"]["uid"]}
+    pool = ThreadPoolExecutor(len(parts))
+    for part in parts:
+        pool.submit(_own, cluster, part, owner)
+    pool.shutdown(wait=False)  # the launch goes on meanwhile; the interpreter's exit waits for them
+    return made
+
+
+def dry_run(cluster: Cluster, manifests: list[Manifest]) -> list[Manifest]:
+    """What the server would make of them: admission, quota and rights are checked, nothing is kept."""
+    return [cluster.create(collection(cluster, m["kind"]), m, dryRun="All") for m in manifests]
+
+
+def _own(cluster: Cluster, part: Manifest, owner: dict[str, str]) -> None:
+    path = f"{collection(cluster, part['kind'])}/{part['metadata']['name']}"
+    cluster.patch(path, {"metadata": {"ownerReferences": [owner]}})
+
+
+def _put(cluster: Cluster, manifest: Manifest) -> None:
+    path = collection(cluster, manifest["kind"])
+    name = manifest["metadata"]["name"]
+    try:
+        cluster.create(path, manifest)
+    except ApiError as error:
+        if error.reason != "AlreadyExists":
+            raise
+        there = cluster.get(f"{path}/{name}")
+        if there["metadata"].get("labels", {}).get(names.MANAGED_BY) != "kubectl-sky":
+            kind = manifest["kind"]
+            raise Failure(
+                f"namespace {cluster.namespace} has a {kind} {name!r} that kubectl sky did not make",
+                "choose another name: -c NAME",
+            ) from None
+        cluster.delete(f"{path}/{name}")
+        cluster.create(path, manifest)
+
+
+def remove(cluster: Cluster, name: str, seconds: float = 60.0) -> None:
+    """Takes away a task that has ended, so that its name is free; waits until it is. Raises Failure at the limit."""
+    selector = names.selector(name)
+    policy = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
+    kinds = ("Job", "Secret", "ConfigMap", "Service")
+    deadline = time.monotonic() + seconds
+    while True:
+        left = [
+            (kind, item["metadata"]["name"])
+            for kind in kinds
+            for item in cluster.get(collection(cluster, kind), labelSelector=selector)["items"]
+        ]
+        if not left:
+            return
+        if time.monotonic() > deadline:
+            raise Failure(
+                f"what is left of {name} does not go away: {', '.join('/'.join(pair) for pair in left)}",
+                f"look for finalizers: kubectl get job {name} -o yaml",
+            )
+        for kind, item in left:
+            try:
+                cluster.delete(f"{collection(cluster, kind)}/{item}", policy)
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+        time.sleep(0.2)

@@ -1,0 +1,35 @@
+"""kubectl sky exec"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from kubectl_sky.commands.taskflags import TaskFlags, read_task, with_task_flags
+
+
+@with_task_flags
+def exec_(
+    ctx: typer.Context,
+    flags: TaskFlags,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The cluster")],
+    entry: Annotated[list[str] | None, typer.Argument(metavar="FILE | COMMAND...", help="A task file, or a command")] = None,
+    detach: Annotated[bool, typer.Option("-d", "--detach-run", help="Return when the job is queued")] = False,
+) -> int:  # fmt: skip
+    """Run more in a cluster that is up: no setup; the workdir is sent again if there is one.
+
+    Jobs start in order. Those that ask for --gpus wait for each other when there are not enough;
+    those that do not run beside them. The exit code is the job's.
+
+    \b
+    Examples:
+      kubectl sky exec train nvidia-smi
+      kubectl sky exec train task.yaml --env LR=0.2
+      kubectl sky exec -d --gpus 1 train -- python eval.py
+    """
+    from kubectl_sky import executing, kube, launching
+
+    task = read_task(entry or [], flags)
+    launching.check_supported(task)
+    return executing.execute(kube.connect(ctx.obj), name, task, detach)

@@ -1,0 +1,47 @@
+"""kubectl sky launch"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from kubectl_sky.commands.taskflags import TaskFlags, read_task, with_task_flags
+
+
+@with_task_flags
+def launch(
+    ctx: typer.Context,
+    flags: TaskFlags,
+    entry: Annotated[list[str] | None, typer.Argument(metavar="[FILE | -- COMMAND...]", help="A task file, or a command")] = None,
+    cluster_name: Annotated[str | None, typer.Option("-c", "--cluster-name", metavar="NAME", help="Name of the cluster (default: the task's)")] = None,
+    detach: Annotated[bool, typer.Option("-d", "--detach-run", help="Return when the job is handed over")] = False,
+    down: Annotated[bool, typer.Option("--down", help="Take the cluster down after its last job")] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Accepted for SkyPilot's sake: launch never asks")] = False,
+    timeout: Annotated[str, typer.Option("--timeout", metavar="TIME", help="How long to wait for the pods")] = "10m",
+    dry_run: Annotated[str | None, typer.Option("--dry-run", metavar="client|server", help="Create nothing: print it, or let the server check it")] = None,
+    output: Annotated[str | None, typer.Option("-o", "--output", metavar="FORMAT", help="With --dry-run: yaml, json or name")] = None,
+    show_secrets: Annotated[bool, typer.Option("--show-secrets", help="With --dry-run: do not blank out secrets")] = False,
+) -> int:  # fmt: skip
+    """Run a task: make its pods, send its files, run setup and run, and print what they print.
+
+    On a name that is up already: send the files again, run setup, queue the job. The exit code is the job's.
+
+    \b
+    Examples:
+      kubectl sky launch task.yaml
+      kubectl sky launch -c dev --gpus H100:8 --workdir . -- python train.py
+      kubectl sky launch task.yaml --env LR=0.1 --down
+      kubectl sky launch task.yaml --dry-run=client -o yaml | kubectl apply -f -
+    """
+    from kubectl_sky import dryrun, kube, launching
+    from kubectl_sky.output import parse_duration
+
+    mode = dryrun.mode(dry_run, output)
+    task = read_task(entry or [], flags)
+    launching.check_supported(task)
+    options = launching.Options(launching.name_of(task, cluster_name), detach, down, parse_duration(timeout))
+    cluster = kube.connect(ctx.obj)
+    if mode:
+        return dryrun.run(cluster, task, options, mode, show_secrets)
+    return launching.launch(cluster, task, options)

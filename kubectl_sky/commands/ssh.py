@@ -1,0 +1,28 @@
+"""kubectl sky ssh"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def ssh(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The cluster, or NAME-1 … for its other nodes")],
+    command: Annotated[list[str] | None, typer.Argument(metavar="[COMMAND]...", help="Run it (default: a shell)")] = None,
+    node: Annotated[int | None, typer.Option("--node", metavar="RANK", min=0, help="The node (default: 0)")] = None,
+) -> int:
+    """Open a shell, or run a command, in the task's container.
+
+    Any image will do; no port is opened. Flags go before NAME; what follows it is the command.
+
+    \b
+    Examples:
+      kubectl sky ssh train
+      kubectl sky ssh train nvidia-smi
+      kubectl sky ssh --node 1 train
+    """
+    from kubectl_sky import kube, shell
+
+    return shell.ssh(kube.connect(ctx.obj), name, node or 0, command or [])

@@ -1,0 +1,37 @@
+"""Another job on a task that is up."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from kubectl_sky import cluster_objects, launching, podspec, running
+from kubectl_sky.errors import UsageError
+from kubectl_sky.output import Progress
+
+if TYPE_CHECKING:
+    from kubectl_sky.kube import Cluster
+    from kubectl_sky.task import Task
+
+
+def execute(cluster: Cluster, name: str, task: Task, detach: bool) -> int:
+    """Sends the files, queues the job, follows it; returns its exit code. Raises Failure."""
+    if not task.run:
+        raise UsageError("there is nothing to run", f"kubectl sky exec {name} COMMAND")
+    with Progress() as progress:
+        pods = cluster_objects.pods(cluster, name)
+        head = running.Head(cluster, name)
+        if pods and cluster_objects.rank(pods[0]) == 0 and running.task_up(pods[0]):
+            head.first = str(pods[0]["metadata"]["name"])
+        elif not pods:
+            raise running.unknown(cluster, name)
+        if task.num_nodes > len(pods):
+            raise UsageError(f"{name} has {len(pods)} node(s), the task wants {task.num_nodes}")
+        launching.send_files(cluster, task, head(), len(pods), progress)
+        spec = {**podspec.job_spec(replace(task, setup=None)), "cpus": task.resources.cpus}
+        request = {"op": "submit", "spec": spec, "follow": not detach}
+        result = running.follow(cluster, name, request, task.num_nodes, head, progress, None)
+        if detach:
+            print(f"Queued. See it: kubectl sky logs {name}", file=sys.stderr)
+        return result

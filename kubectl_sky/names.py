@@ -1,0 +1,46 @@
+"""Names of tasks and of their objects."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+from kubectl_sky import __version__
+from kubectl_sky.errors import UsageError
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+INSTANCE = "app.kubernetes.io/instance"
+OURS = f"{MANAGED_BY}=kubectl-sky"
+LONGEST = 52  # a pod's host name is NAME-INDEX, and a DNS label ends at 63
+
+
+def labels(name: str) -> dict[str, str]:
+    """What every object of a task carries."""
+    return {
+        "app.kubernetes.io/name": "kubectl-sky",
+        INSTANCE: name,
+        MANAGED_BY: "kubectl-sky",
+        "app.kubernetes.io/version": __version__,
+    }
+
+
+def selector(name: str) -> str:
+    return f"{OURS},{INSTANCE}={name}"
+
+
+def object_name(name: str, source: str = "--cluster-name") -> str:
+    """A task's name as Kubernetes takes it: lower case, `.` and `_` become `-`. Raises UsageError."""
+    wanted = re.sub(r"[._]+", "-", name.lower())
+    if re.search(r"\.(ya?ml|json)$", name):
+        raise UsageError(f"{source}: {name!r} looks like a file, not a name", f"kubectl sky launch {name} -c NAME")
+    if not re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", wanted):
+        raise UsageError(f"{source}: {name!r} is no name: letters, digits, `-`, `_` and `.`, a letter first")
+    if len(wanted) > LONGEST:
+        raise UsageError(f"{source}: {name!r} is too long: at most {LONGEST} characters")
+    return wanted
+
+
+def random_name(user: str) -> str:
+    """`sky-1f3a-ann`, as SkyPilot names clusters that were given no name."""
+    suffix = re.sub(r"[^a-z0-9]+", "", user.lower())[:12]
+    return f"sky-{secrets.token_hex(2)}" + (f"-{suffix}" if suffix else "")

@@ -1,0 +1,351 @@
+"""A task and the facts of a cluster -> manifests. A pure function: the same input gives the same output."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubectl_sky import accelerators, names, podmerge
+from kubectl_sky.settings import Settings
+from kubectl_sky.task import Task
+
+Manifest = dict[str, Any]
+
+SKY_UID = 65532  # of our own containers
+OWN_CPU = 0.01
+RESTRICTED_UID = 1000  # of the task where Pod Security forbids root and nobody chose a uid
+GRACE_SECONDS = 30
+KEEP_FAILED_SECONDS = 86400  # how long a task that ended by itself stays to be looked at
+KEEP_DOWN_SECONDS = 3600  # the same after --down
+PYTHON = ["/sky/tools/bin/python3", "-SE"]
+# node 0 runs the agent; the others a sshd for it, which ends when the supervisor lets go of the fifo
+SSH_SCRIPT = """\
+[ "${JOB_COMPLETION_INDEX:-0}" = 0 ] && exec /sky/tools/bin/python3 -SE /sky/code/agent.py
+[ -p /sky/run/alive ] || mkfifo -m 666 /sky/run/alive 2>/dev/null
+/usr/sbin/sshd -D -e -f /sky/code/sshd_nodes.conf &
+sshd=$!
+trap 'kill $sshd; exit 0' TERM
+(read -r end < /sky/run/alive; kill $sshd) &
+wait $sshd
+"""
+HARDENED = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+    "runAsNonRoot": True,
+    "runAsUser": SKY_UID,
+    "runAsGroup": SKY_UID,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a context offers, as far as it matters for a pod."""
+
+    context: str = ""
+    image_volumes: bool = False
+    pod_security: str = "privileged"  # the level that the namespace enforces
+    nodes: tuple[dict[str, Any], ...] | None = None  # None: may not be read
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The task's own ssh key (OpenSSH format), by which its nodes know each other."""
+
+    private: str
+    public: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a rendering depends on."""
+
+    task: Task
+    name: str
+    facts: Facts
+    settings: Settings
+    identity: Identity
+    code: dict[str, str]  # file name -> text, of what runs in the pod
+    user: str
+    job: dict[str, Any] | None  # the first job; None when files must be sent before it
+    down: bool = False
+    annotations: dict[str, str] = field(default_factory=dict)
+
+
+def render(plan: Plan) -> list[Manifest]:
+    """[Secret, ConfigMap, (Service,) Job], in the order in which they should be created."""
+    manifests = [_secret(plan), _config_map(plan)]
+    if plan.task.num_nodes > 1:
+        manifests.append(_service(plan))
+    return [*manifests, _job(plan)]
+
+
+def job_spec(task: Task, envs: dict[str, str] | None = None) -> dict[str, Any]:
+    """What the agent in the pod is told to run."""
+    return {
+        "name": task.name,
+        "setup": task.setup,
+        "run": task.run,
+        "envs": {**task.envs, **task.secrets, **(envs or {})},
+        "gpus": gpus(task),
+        "num_nodes": task.num_nodes,
+    }
+
+
+def gpus(task: Task) -> int:
+    """Accelerators a node."""
+    wanted = task.resources.accelerators
+    return accelerators.count(wanted[0].count) if wanted else 0
+
+
+def cpus(task: Task) -> float:
+    """CPUs to request a node: as asked, 4 a GPU, else 1."""
+    return task.resources.cpus or (4.0 * gpus(task) if gpus(task) else 1.0)
+
+
+def memory(task: Task) -> float:
+    """GiB to request a node: as asked, 4 a CPU with GPUs, else 1."""
+    return task.resources.memory or (4.0 * cpus(task) if gpus(task) else 1.0)
+
+
+def summary(task: Task) -> str:
+    """What a node of the task asks for, in a few words: `1x(4 CPUs, 16 GiB, H100:1)`."""
+    parts = [f"{cpus(task):g} CPU{'s' * (cpus(task) != 1)}", f"{memory(task):g} GiB"]
+    parts += [f"{a.name}:{a.count:g}" for a in task.resources.accelerators[:1]]
+    return f"{task.num_nodes}x({', '.join(parts)})"
+
+
+def _metadata(plan: Plan, name: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "labels": names.labels(plan.name), **more}
+
+
+def _encode(text: str) -> str:
+    return base64.b64encode(text.encode("utf-8", "surrogateescape")).decode()
+
+
+def _secret(plan: Plan) -> Manifest:
+    task = {
+        "name": plan.name,
+        "num_nodes": plan.task.num_nodes,
+        "gpus": gpus(plan.task),
+        "cpus": cpus(plan.task),
+        "context": plan.facts.context,
+        "user": plan.user,
+        "down": plan.down,
+        "job": plan.job,
+    }
+    files = {
+        "task.json": json.dumps(task),
+        "id_ed25519": plan.identity.private,
+        "id_ed25519.pub": plan.identity.public,
+        "known_hosts": f"kubectl-sky {plan.identity.public}",
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": _metadata(plan, f"{plan.name}-sky"),
+        "type": "Opaque",
+        "data": {name: _encode(text) for name, text in files.items()},
+    }
+
+
+def _config_map(plan: Plan) -> Manifest:
+    metadata = _metadata(plan, f"{plan.name}-sky")
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(plan.code)}
+
+
+def _service(plan: Plan) -> Manifest:
+    spec = {
+        "clusterIP": "None",
+        "publishNotReadyAddresses": True,
+        "selector": names.labels(plan.name) | {"app.kubernetes.io/version": None},
+    }
+    spec["selector"] = {k: v for k, v in spec["selector"].items() if v}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": _metadata(plan, plan.name), "spec": spec}
+
+
+def _job(plan: Plan) -> Manifest:
+    task = plan.task
+    annotations = {
+        "kubectl-sky/user": plan.user,
+        "kubectl-sky/resources": summary(task),
+        **({"kubectl-sky/task-name": task.name} if task.name else {}),
+        **plan.annotations,
+    }
+    metadata = _metadata(plan, plan.name, annotations=annotations)
+    pod_labels = {**task.resources.labels, **names.labels(plan.name)}
+    pod = {"metadata": {"labels": pod_labels}, "spec": _pod(plan)}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata,
+        "spec": {
+            "completionMode": "Indexed",
+            "completions": task.num_nodes,
+            "parallelism": task.num_nodes,
+            "backoffLimit": 0,
+            "ttlSecondsAfterFinished": KEEP_DOWN_SECONDS if plan.down else KEEP_FAILED_SECONDS,
+            "template": podmerge.merge(pod, _pod_config(task)),
+        },
+    }
+
+
+def _pod_config(task: Task) -> dict[str, Any]:
+    kubernetes = task.config.get("kubernetes") or {}
+    return kubernetes.get("pod_config") or {}
+
+
+def _pod(plan: Plan) -> dict[str, Any]:
+    task, facts = plan.task, plan.facts
+    restricted = facts.pod_security == "restricted"
+    containers = [_task_container(plan, restricted), _ssh_container(plan)]
+    pod: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "containers": containers,
+        "volumes": _volumes(plan),
+    }
+    if not facts.image_volumes:
+        pod["initContainers"] = [_tools_container(plan)]
+    if restricted:
+        pod["securityContext"] = {
+            "runAsNonRoot": True,
+            "runAsUser": RESTRICTED_UID,
+            "runAsGroup": RESTRICTED_UID,
+            "fsGroup": RESTRICTED_UID,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+    if task.num_nodes > 1:
+        pod["subdomain"] = plan.name
+    affinity = _affinity(plan)
+    if affinity:
+        pod["affinity"] = affinity
+    if gpus(task):
+        key = accelerators.resource(task.resources.accelerators[0].name)
+        pod["tolerations"] = [{"key": key, "operator": "Exists", "effect": "NoSchedule"}]
+    return pod
+
+
+def _affinity(plan: Plan) -> dict[str, Any]:
+    affinity: dict[str, Any] = {}
+    if gpus(plan.task):
+        affinity["nodeAffinity"] = accelerators.affinity(plan.task.resources.accelerators[0].name, plan.facts.nodes)
+    if plan.task.num_nodes > 1:
+        selector = {"matchLabels": {names.INSTANCE: plan.name}}
+        term = {"labelSelector": selector, "topologyKey": "kubernetes.io/hostname"}
+        spread = [{"weight": 100, "podAffinityTerm": term}]
+        affinity["podAntiAffinity"] = {"preferredDuringSchedulingIgnoredDuringExecution": spread}
+    return affinity
+
+
+def _task_container(plan: Plan, restricted: bool) -> dict[str, Any]:
+    task = plan.task
+    env: list[dict[str, Any]] = [
+        {"name": "SKY_POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+        {"name": "SKY_GRACE", "value": str(GRACE_SECONDS - 5)},
+    ]
+    if not gpus(task):  # on some clusters every container of a GPU image sees all GPUs otherwise
+        env.append({"name": "NVIDIA_VISIBLE_DEVICES", "value": "none"})
+    container: dict[str, Any] = {
+        "name": "task",
+        "image": image(plan),
+        "imagePullPolicy": plan.settings.image_pull_policy,
+        "command": [*PYTHON, "/sky/code/supervisor.py"],
+        "env": env,
+        "resources": _resources(task),
+        "volumeMounts": [
+            {"name": "run", "mountPath": "/sky/run"},
+            {"name": "code", "mountPath": "/sky/code", "readOnly": True},
+            _tools_mount(plan),
+            {"name": "shm", "mountPath": "/dev/shm"},
+        ],
+    }
+    if restricted:
+        container["securityContext"] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    return container
+
+
+def image(plan: Plan) -> str:
+    return plan.task.resources.image_id or plan.settings.own_image(plan.settings.default_image)
+
+
+def _resources(task: Task) -> dict[str, Any]:
+    """Requests; limits for memory that was asked for (and for GPUs, which know nothing else)."""
+    # our own container's share comes off it: the pod asks for what the task says, and fits where that fits
+    requests: dict[str, Any] = {"cpu": _quantity(max(cpus(task) - OWN_CPU, OWN_CPU)), "memory": _bytes(memory(task))}
+    limits: dict[str, Any] = {}
+    if task.resources.memory:
+        limits["memory"] = requests["memory"]
+    if task.resources.disk_size:
+        requests["ephemeral-storage"] = f"{task.resources.disk_size}Gi"
+    if gpus(task):
+        key = accelerators.resource(task.resources.accelerators[0].name)
+        requests[key] = limits[key] = str(gpus(task))
+    return {"requests": requests, **({"limits": limits} if limits else {})}
+
+
+def _quantity(number: float) -> str:
+    """1.5 -> `1500m`"""
+    return str(int(number)) if number == int(number) else f"{max(round(number * 1000), 1)}m"
+
+
+def _bytes(gib: float) -> str:
+    """GiB as a quantity: 1.5 -> `1536Mi`"""
+    return f"{int(gib)}Gi" if gib == int(gib) else f"{max(round(gib * 1024), 1)}Mi"
+
+
+def _tools_mount(plan: Plan) -> dict[str, Any]:
+    mount: dict[str, Any] = {"name": "tools", "mountPath": "/sky/tools", "readOnly": True}
+    return {**mount, "subPath": "sky/tools"} if plan.facts.image_volumes else mount
+
+
+def _own_container(plan: Plan, name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "image": plan.settings.own_image(plan.settings.runtime_image),
+        "imagePullPolicy": plan.settings.image_pull_policy,
+        "securityContext": HARDENED,
+        "resources": {"requests": {"cpu": _quantity(OWN_CPU), "memory": "32Mi"}, "limits": {"memory": "512Mi"}},
+    }
+
+
+def _ssh_container(plan: Plan) -> dict[str, Any]:
+    return {
+        **_own_container(plan, "ssh"),
+        "command": ["/bin/sh", "-c", SSH_SCRIPT],
+        "volumeMounts": [
+            {"name": "run", "mountPath": "/sky/run"},
+            {"name": "code", "mountPath": "/sky/code", "readOnly": True},
+            {"name": "etc", "mountPath": "/sky/etc", "readOnly": True},
+        ],
+    }
+
+
+def _tools_container(plan: Plan) -> dict[str, Any]:
+    return {
+        **_own_container(plan, "tools"),
+        "command": ["/bin/sh", "-c", "cp -R /sky/tools/. /copy"],
+        "volumeMounts": [{"name": "tools", "mountPath": "/copy"}],
+    }
+
+
+def _volumes(plan: Plan) -> list[dict[str, Any]]:
+    tools: dict[str, Any] = {"name": "tools", "emptyDir": {}}
+    if plan.facts.image_volumes:
+        policy = plan.settings.image_pull_policy
+        tools = {
+            "name": "tools",
+            "image": {"reference": plan.settings.own_image(plan.settings.runtime_image), "pullPolicy": policy},
+        }
+    return [
+        {"name": "run", "emptyDir": {}},
+        tools,
+        {"name": "code", "configMap": {"name": f"{plan.name}-sky"}},
+        {"name": "etc", "secret": {"secretName": f"{plan.name}-sky"}},
+        {"name": "shm", "emptyDir": {"medium": "Memory"}},
+    ]

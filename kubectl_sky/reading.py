@@ -1,0 +1,64 @@
+"""Reading the logs of a task's jobs: from its agent, or from what is left of its containers when it is over."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kubectl_sky import cluster_objects, running
+from kubectl_sky.errors import ApiError, ClusterFailure, Failure
+from kubectl_sky.follow import Printer
+from kubectl_sky.output import Progress, colour
+from kubectl_sky.startup import Startup
+
+if TYPE_CHECKING:
+    from kubectl_sky.kube import Cluster
+
+START_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Options:
+    jobs: tuple[int, ...] = ()  # none is the newest
+    follow: bool = True
+    tail: int | None = None
+    node: int | None = None
+
+
+def read(cluster: Cluster, name: str, options: Options) -> int:
+    """Prints the logs; returns the exit code of the last job. Raises Failure."""
+    job = cluster_objects.get_job(cluster, name)
+    if job is None:
+        raise running.unknown(cluster, name)
+    nodes = job["spec"].get("parallelism", 1)
+    if options.node is not None and options.node >= nodes:
+        raise Failure(f"{name} has no node {options.node}: its nodes are 0 to {nodes - 1}")
+    if cluster_objects.finished(job):
+        return _of_the_dead(cluster, name, nodes, options)
+    with Progress() as progress:
+        head = Startup(cluster, job).wait(progress, START_SECONDS)
+        finder = running.Head(cluster, name, first=head)
+        code = 0
+        for number in options.jobs or (None,):
+            request = {"op": "follow", "job": number, "follow": options.follow, "tail": options.tail}
+            code = running.follow(cluster, name, request, nodes, finder, progress, options.node)
+        return code
+
+
+def _of_the_dead(cluster: Cluster, name: str, nodes: int, options: Options) -> int:
+    """What the containers of an ended task printed. Raises Failure with the reason when it did not end well."""
+    printer = Printer(nodes, colour(sys.stdout), options.node)
+    pods = cluster_objects.collection(cluster, "Pod")
+    query = {"container": "task", **({"tailLines": options.tail} if options.tail is not None else {})}
+    for pod in cluster_objects.pods(cluster, name):
+        try:
+            for piece in cluster.stream(f"{pods}/{pod['metadata']['name']}/log", **query):
+                printer.write(cluster_objects.rank(pod), piece)
+        except ApiError as error:
+            print(f"node {cluster_objects.rank(pod)}: {error.message}", file=sys.stderr)
+    printer.close()
+    state = running.explain(cluster, name)
+    if state.phase != "Completed":
+        raise ClusterFailure(f"{name} is over: {state.message or state.reason}", state.hint)
+    return 0

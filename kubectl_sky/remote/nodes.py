@@ -1,0 +1,116 @@
+"""The nodes of a task as node 0 sees them: a unix socket each, forwarded by ssh from the node's supervisor."""
+
+import os
+import socket
+import threading
+import time
+
+import wire
+
+SSH = "/sky/tools/bin/ssh"
+KEY = "/sky/etc/id_ed25519"
+OPTIONS = {
+    "BatchMode": "yes",
+    "HostKeyAlias": "kubectl-sky",
+    "UserKnownHostsFile": "/sky/etc/known_hosts",
+    "StrictHostKeyChecking": "yes",
+    "IdentitiesOnly": "yes",
+    "ConnectTimeout": "5",
+    "ServerAliveInterval": "10",
+    "ServerAliveCountMax": "3",
+    "ExitOnForwardFailure": "yes",
+    "StreamLocalBindUnlink": "yes",
+    "StreamLocalBindMask": "0111",
+    "LogLevel": "ERROR",
+}
+LOST_SECONDS = 15.0  # a node out of reach for so long is lost
+
+
+class Lost(Exception):
+    """A node is gone, and its part of the job with it."""
+
+
+class Node:
+    def __init__(self, rank, task):
+        self.rank = rank
+        self.host = "%s-%d.%s" % (task, rank, task)
+        self.path = wire.node_socket(rank)
+        self.info = None
+        self.up = threading.Event()
+        self.on_up = lambda: None
+        threading.Thread(target=self._keep, daemon=True).start()
+
+    def _keep(self):
+        """Holds the way to the node open for ever; node 0's is its own supervisor's socket."""
+        if self.rank == 0:
+            if not os.path.lexists(self.path):
+                os.symlink(wire.SUPERVISOR, self.path)
+            self._greet(patience=60)
+            return
+        while True:
+            if self._resolves():
+                pid = os.posix_spawn(SSH, self._forward(), dict(os.environ))
+                self._greet(patience=10)
+                os.waitpid(pid, 0)
+            time.sleep(0.2)
+
+    def _resolves(self):
+        try:
+            socket.getaddrinfo(self.host, None)
+            return True
+        except OSError:
+            return False
+
+    def _forward(self):
+        options = [word for key, value in OPTIONS.items() for word in ("-o", key + "=" + value)]
+        way = "%s:%s" % (self.path, wire.SUPERVISOR)
+        return ["ssh", "-F", "/dev/null", "-N", "-p", "2222", "-i", KEY, *options, "-L", way, "sky@" + self.host]
+
+    def _greet(self, patience):
+        try:
+            self.info = self.ask({"op": "info"}, patience)
+            self.up.set()
+            self.on_up()
+        except (OSError, wire.Cut):
+            pass
+
+    def ask(self, request, patience=0.0):
+        """The supervisor's answer, a dict. Raises OSError or wire.Cut when it cannot be reached."""
+        with wire.connect(self.path, patience) as conn:
+            wire.send_line(conn, request)
+            return wire.Reader(conn).line()
+
+    def run(self, name, script, env, on_output):
+        """Starts a job's part on this node and follows it to its end. Returns {exit, oom, limit} or {error}.
+
+        A broken way to the node is mended: the part runs on meanwhile, and its output goes on where it stopped.
+        """
+        offset, deadline = 0, None
+        while True:
+            try:
+                answer = self.ask({"op": "start", "id": name, "script": script, "env": env})
+                if "error" in answer:
+                    return answer
+                with wire.connect(self.path) as conn:
+                    wire.send_line(conn, {"op": "follow", "id": name, "offset": offset})
+                    reader = wire.Reader(conn)
+                    while True:
+                        kind, payload = reader.frame()
+                        deadline = None
+                        if kind == wire.DATA:
+                            offset += len(payload)
+                            on_output(payload)
+                        elif kind == wire.END:
+                            return wire.json.loads(payload)
+            except (OSError, wire.Cut):
+                now = time.monotonic()
+                deadline = deadline or now + (1.0 if self.rank == 0 else LOST_SECONDS)
+                if now > deadline:
+                    raise Lost() from None
+                time.sleep(0.2)
+
+    def signal(self, name, number):
+        try:
+            self.ask({"op": "signal", "id": name, "signal": number})
+        except (OSError, wire.Cut):
+            pass

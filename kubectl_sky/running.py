@@ -1,0 +1,174 @@
+"""A job on a task that is up: handing it over, following it, and what its end means."""
+
+from __future__ import annotations
+
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from kubectl_sky import cluster_objects
+from kubectl_sky.errors import EXIT_INTERRUPT, ApiError, ClusterFailure, Failure
+from kubectl_sky.follow import Follower, Printer
+from kubectl_sky.output import Progress, colour, duration
+from kubectl_sky.state import COMPLETED, FAILED, TERMINATING, State, task_state
+from kubectl_sky.conversation import Broken
+
+if TYPE_CHECKING:
+    from kubectl_sky.kube import Cluster
+
+OVER = (FAILED, COMPLETED, TERMINATING)
+
+
+class Head:
+    """Finds node 0's pod, and says why when there is none. `first` is believed without a look."""
+
+    def __init__(self, cluster: Cluster, name: str, first: str | None = None):
+        self.cluster, self.name, self.first = cluster, name, first
+
+    def __call__(self) -> str:
+        if self.first:
+            pod, self.first = self.first, None
+            return pod
+        try:
+            found = cluster_objects.pods(self.cluster, self.name)
+        except ClusterFailure as error:
+            if isinstance(error, ApiError) and error.status < 500:
+                raise
+            raise Broken(error.message) from None
+        if found and cluster_objects.rank(found[0]) == 0 and task_up(found[0]):
+            return str(found[0]["metadata"]["name"])
+        state = explain(self.cluster, self.name)
+        if state.phase in OVER:
+            raise ClusterFailure(f"{self.name} is over: {state.message or state.reason or state.phase}", state.hint)
+        raise Broken(state.message or f"{self.name} is {state.phase}")
+
+
+def task_up(pod: dict[str, Any]) -> bool:
+    """Whether both of its containers run and it is not on its way out."""
+    statuses = pod.get("status", {}).get("containerStatuses") or []
+    running = [s["name"] for s in statuses if s.get("state", {}).get("running")]
+    return not pod["metadata"].get("deletionTimestamp") and {"task", "ssh"} <= set(running)
+
+
+def explain(cluster: Cluster, name: str) -> State:
+    """How a task is and why, events included. Raises Failure when there is no such task."""
+    with ThreadPoolExecutor(3) as pool:
+        job = pool.submit(cluster_objects.get_job, cluster, name)
+        pods = pool.submit(cluster_objects.pods, cluster, name)
+        events = pool.submit(_events, cluster)
+    if job.result() is None and not pods.result():
+        raise unknown(cluster, name)
+    return task_state(job.result(), pods.result(), events.result())
+
+
+def unknown(cluster: Cluster, name: str) -> Failure:
+    return Failure(
+        f"there is no cluster {name!r} in namespace {cluster.namespace} of context {cluster.context}",
+        "kubectl sky status lists what there is",
+    )
+
+
+def _events(cluster: Cluster) -> list[dict[str, Any]]:
+    try:
+        events: list[dict[str, Any]] = cluster.get(f"/api/v1/namespaces/{cluster.namespace}/events")["items"]
+        return events
+    except ApiError:
+        return []  # without the right to read them we only know less
+
+
+class Talk:
+    """Tells a person how the job is, on stderr."""
+
+    def __init__(self, progress: Progress, nodes: int):
+        self.progress, self.nodes, self.status = progress, nodes, ""
+
+    def state(self, state: dict[str, Any]) -> None:
+        status = state.get("status", "")
+        if status == "PENDING":
+            self.progress.update(f"Job {state['id']}: {state['reason'] or 'starting'}")
+        elif status != self.status:
+            where = f"{self.nodes} node{'s' * (self.nodes != 1)}"
+            self.progress.close()
+            if status == "SETTING_UP":
+                self.progress.line(f"Setting up on {where}")
+            elif status == "RUNNING":
+                self.progress.line(f"Job {state['id']} runs on {where} (Ctrl-C detaches, it runs on)")
+        self.status = status
+
+    def trouble(self, text: str) -> None:
+        self.progress.line(f"reconnecting: {text}")
+
+
+def follow(
+    cluster: Cluster, name: str, request: dict[str, Any], nodes: int, head: Head, progress: Progress, only: int | None
+) -> int:
+    """Sends `request` (submit or follow) and prints what comes; returns the job's exit code. Raises Failure."""
+    talk = Talk(progress, nodes)
+    printer = Printer(nodes, colour(sys.stdout), only)
+    follower = Follower(cluster, request, printer, head, talk.state, talk.trouble)
+    try:
+        state = follower.run()
+    except KeyboardInterrupt:
+        printer.close()
+        progress.close()
+        job = f" {follower.job}" if follower.job else ""
+        print(f"\nDetached; the job runs on. Come back: kubectl sky logs {name}{job}", file=sys.stderr)
+        return EXIT_INTERRUPT
+    finally:
+        progress.close()
+    return conclude(cluster, name, state, followed=request.get("follow", True))
+
+
+def conclude(cluster: Cluster, name: str, state: dict[str, Any], followed: bool = True) -> int:
+    """Says how the job ended; its exit code. Raises Failure with the reason when it failed."""
+    if "missing" in state:
+        jobs = ", ".join(map(str, state["jobs"])) or "none yet"
+        raise Failure(f"{name} has no job {state['missing'] or ''}".rstrip() + f"; jobs: {jobs}")
+    status, number = state["status"], state["id"]
+    if status == "SUCCEEDED":
+        took = duration(state["ended"] - (state["started"] or state["submitted"]))
+        if followed:
+            print(f"✓ Job {number} succeeded ({took})", file=sys.stderr)
+        return 0
+    if status not in ("FAILED", "FAILED_SETUP", "FAILED_DRIVER", "CANCELLED"):
+        return 0  # it goes on; only its log so far was asked for
+    raise Failure(f"job {number} {_why(cluster, name, state)}", _next_step(name, state), state["exit"] or 1)
+
+
+def _why(cluster: Cluster, name: str, state: dict[str, Any]) -> str:
+    reason = state.get("reason") or ""
+    where = f" on node {state['rank']}" if state.get("rank") else ""
+    what = "failed in setup" if state["status"] == "FAILED_SETUP" else "failed"
+    if state["status"] == "CANCELLED":
+        return "was cancelled"
+    if reason.startswith("oom:"):
+        limit = int(reason[4:])
+        text = f"its memory limit of {_size(limit)}" if limit else "the memory of its node"
+        return f"{what}{where}: it ran out of memory and was killed at {text} (OOM)"
+    if reason == "lost":
+        return f"{what}{where}: {_lost(cluster, name)}"
+    return f"{what}{where}" + (f": {reason}" if reason else f" with exit code {state['exit']}")
+
+
+def _lost(cluster: Cluster, name: str) -> str:
+    """Why a node's container ended under the job; kubelet needs a moment to say so."""
+    for _ in range(20):
+        state = explain(cluster, name)
+        if state.phase in OVER:
+            break
+        time.sleep(0.3)
+    return state.message or state.reason or "its node went away"
+
+
+def _next_step(name: str, state: dict[str, Any]) -> str | None:
+    if (state.get("reason") or "").startswith("oom:"):
+        return f"ask for more: kubectl sky down {name}, then launch with --memory GB"
+    return None
+
+
+def _size(count: int) -> str:
+    for unit, size in (("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)):
+        if count >= size and count % size == 0:
+            return f"{count // size}{unit}"
+    return f"{count} bytes"

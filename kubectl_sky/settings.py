@@ -1,0 +1,64 @@
+"""What an admin or a user sets once for all tasks: our own images and where they come from.
+
+Read from $KUBECTL_SKY_CONFIG or ~/.config/kubectl-sky/config.yaml; an environment variable of the same name wins
+(`runtime_image` is KUBECTL_SKY_RUNTIME_IMAGE).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from kubectl_sky import __version__
+from kubectl_sky.errors import UsageError
+
+PREFIX = "KUBECTL_SKY_"
+
+
+@dataclass(frozen=True)
+class Settings:
+    runtime_image: str = f"ghcr.io/kubectl-sky/runtime:{__version__}"
+    default_image: str = "ghcr.io/astral-sh/uv:python3.12-bookworm"
+    image_pull_policy: str = "IfNotPresent"
+    registry_mirror: str = ""  # host[/path] that stands for the registries of the two images above
+    image_volumes: str = "auto"  # auto | true | false: mount the runtime image instead of copying from it
+
+    def own_image(self, image: str) -> str:
+        """One of our two images, as it is called on the mirror."""
+        if not self.registry_mirror:
+            return image
+        registry, _, rest = image.partition("/")
+        path = rest if "." in registry or ":" in registry or registry == "localhost" else image
+        return f"{self.registry_mirror.rstrip('/')}/{path}"
+
+
+def load() -> Settings:
+    """Raises UsageError for an unreadable file or a key that is none."""
+    settings = Settings()
+    file = config_file()
+    if file.is_file():
+        settings = replace(settings, **_read(file))
+    env = {f.name: os.environ[PREFIX + f.name.upper()] for f in fields(Settings) if PREFIX + f.name.upper() in os.environ}
+    return replace(settings, **env)
+
+
+def config_file() -> Path:
+    base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(os.environ.get(PREFIX + "CONFIG") or f"{base}/kubectl-sky/config.yaml").expanduser()
+
+
+def _read(file: Path) -> dict[str, str]:
+    import yaml
+
+    known = [f.name for f in fields(Settings)]
+    try:
+        values = yaml.safe_load(file.read_text()) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
+        raise UsageError(f"{file}: cannot be read: {e}") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{file}: must map settings to values; known settings: {', '.join(known)}")
+    unknown = [str(key) for key in values if key not in known]
+    if unknown:
+        raise UsageError(f"{file}: unknown setting {', '.join(unknown)}; known: {', '.join(known)}")
+    return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in values.items()}
