@@ -38,7 +38,7 @@ VERBS: dict[str, Verb] = {
     "logs": Verb("logs:logs", "Print the output of a job", LOOK),
     "down": Verb("down:down", "Take clusters down and all that belongs to them", END),
     "validate": Verb("validate:validate", "Check task files; all problems at once", CHECK),
-    "render": Verb("render:render", "Print the manifests of a task", CHECK),
+    "render": Verb("render:render", "Print the manifests of a task", CHECK, 0),
     "version": Verb("version:version", "Print the versions of client and server", CHECK),
 }
 ABOUT = "Run SkyPilot task files on Kubernetes, with nothing installed in the cluster."

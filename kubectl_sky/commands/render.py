@@ -1,0 +1,36 @@
+"""kubectl sky render"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from kubectl_sky.commands.taskflags import TaskFlags, read_task, with_task_flags
+from kubectl_sky.output import Format, manifests
+
+
+@with_task_flags
+def render(
+    entry: Annotated[list[str], typer.Argument(metavar="FILE", help="Task file (- is stdin), or a command after --")],
+    flags: TaskFlags,
+    cluster_name: Annotated[str | None, typer.Option("-c", "--cluster-name", metavar="NAME", help="Its name")] = None,
+    down: Annotated[bool, typer.Option("--down", help="As launch --down makes it")] = False,
+    output: Annotated[str | None, typer.Option("-o", "--output", metavar="FORMAT", help="yaml or json")] = None,
+) -> int:
+    """Print the manifests of a task, as `kubectl apply -f -` takes them. Needs no cluster.
+
+    \b
+    Examples:
+      kubectl sky render task.yaml
+      kubectl sky render task.yaml --gpus A100:1 | kubectl apply -f -
+    """
+    form = Format.parse(output, Format.YAML, Format.JSON)
+    task = read_task(entry, flags)
+    from kubectl_sky import identity, launching, podspec
+
+    launching.check_supported(task)
+    options = launching.Options(launching.name_of(task, cluster_name), down=down)
+    plan = launching.plan(task, options, podspec.Facts(), identity.new_identity())
+    print(manifests(podspec.render(plan), Format.JSON if form is Format.JSON else Format.YAML), end="")
+    return 0
