@@ -89,7 +89,8 @@ def _texts(node: Node | None, field: str, report: Report) -> dict[str, str | Non
     if node.kind == "broken":
         return values
     if node.kind != "map":
-        report.error(node, field, f"should be a map of NAME: value, not {shown(node.value)}")
+        found = shown(node.value) if field == "envs" else node.kind
+        report.error(node, field, f"should be a map of NAME: value, not {found}")
         return values
     for key, key_node, value in node.entries():
         name, path = str(key), join(field, key)
@@ -101,7 +102,10 @@ def _texts(node: Node | None, field: str, report: Report) -> dict[str, str | Non
         values[name] = None if value.kind == "null" else str(value.raw())
         if value.kind != "text" and value.kind != "null" and values[name] != value.text:
             written = f"`{value.text}`" if value.text else shown(value.value)
-            report.warn(value, path, f"{written} becomes the text {shown(values[name])}", "put it in quotes to keep it")
+            message = f"{written} becomes the text {shown(values[name])}"
+            if field == "secrets":  # whose values are never shown
+                message = "is not text: YAML changes how it is written"
+            report.warn(value, path, message, "put it in quotes to keep it")
     return values
 
 

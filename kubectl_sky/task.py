@@ -21,7 +21,7 @@ from kubectl_sky.mounts import FileMount, GitSource
 from kubectl_sky.overrides import Overrides, apply
 from kubectl_sky.problem import Problem
 from kubectl_sky.resources import Accelerator, Autostop, Resources
-from kubectl_sky.taskyaml import Loaded, Node, load
+from kubectl_sky.taskyaml import MAX_BYTES, Loaded, Node, load
 
 __all__ = [
     "Accelerator", "Autostop", "FileMount", "GitSource", "Overrides", "Problem", "Resources", "SecretRef", "Task",
@@ -77,7 +77,7 @@ def read_file(path: str) -> bytes:
     """The bytes of a task file, cut off soon after the largest size that parse() takes."""
     try:
         with open(Path(path).expanduser(), "rb") as file:
-            return file.read(4 << 20)
+            return file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         hint = "to run a command: kubectl sky launch -- COMMAND"
         raise UsageError(f"the task file {path} does not exist", hint) from None

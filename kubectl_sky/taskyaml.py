@@ -131,7 +131,7 @@ def _compose(text: str) -> Iterator[Any]:
 
 def _decode(data: bytes | str) -> str:
     if len(data) > MAX_BYTES:
-        raise _LimitError(f"the file is {len(data) / (1 << 20):.1f} MiB; a task file is at most {MAX_BYTES >> 20} MiB")
+        raise _LimitError(f"the file is larger than {MAX_BYTES >> 20} MiB, which is the most for a task file")
     if isinstance(data, str):
         text = data
     elif data[:2] in (b"\xff\xfe", b"\xfe\xff"):

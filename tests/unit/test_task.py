@@ -143,6 +143,12 @@ def test_envs_precedence_and_texts():
     ]
 
 
+def test_secrets_are_not_in_warnings():
+    assert warnings("secrets: {PIN: 0123}\nrun: x") == [
+        "task.yaml:1:16: secrets.PIN: is not text: YAML changes how it is written (put it in quotes to keep it)"
+    ]
+
+
 def test_null_env_is_an_error_with_the_way_out():
     assert problems("envs: {B: null}") == [
         'task.yaml:1:11: envs.B: has no value (give it with --env B=VALUE, or write B: "" to have it empty)'

@@ -12,9 +12,8 @@ from kubectl_sky.fields_storage import FILE_MOUNTS, VOLUMES
 FREE = {"file_mounts": FILE_MOUNTS, "volumes": VOLUMES}
 TEXTS = [
     "", " ", "x", "A100:8", "1", "1+", "16GB", "10m", "/a", "/a/", "s3://b", "k8s/c", "$V", "${V}", "~", "none", "\n",
-    "é", "a:b:c", "4CPU--16GB--H100:0",
+    "é", "a:b:c", "4CPU--16GB--H100:0", "\u2028",
     "secrets:A", "personal.A", "-", "docker:", "100GB", "1-2", "8080,9090", "{", "'",
-    "\u2028",
 ]  # fmt: skip
 NUMBERS = [0, 1, -1, 2.5, 1e308, 10**30, 256, 65536, True, False]
 
