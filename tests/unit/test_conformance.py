@@ -67,8 +67,13 @@ def normal(one: Resources) -> dict:
         out["image_id"] = {"null": "docker:" + one.image_id}
     if one.job_recovery:
         out["job_recovery"] = {"strategy": None, **one.job_recovery}
-    plain = {"labels": dict(one.labels), "ports": list(one.ports), "network_tier": one.network_tier,
-             "disk_tier": one.disk_tier, "use_spot": one.use_spot}
+    plain = {
+        "labels": dict(one.labels),
+        "ports": list(one.ports),
+        "network_tier": one.network_tier,
+        "disk_tier": one.disk_tier,
+        "use_spot": one.use_spot,
+    }
     return out | {key: value for key, value in plain.items() if value not in (None, {}, [])}
 
 
