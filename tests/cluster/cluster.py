@@ -1,0 +1,204 @@
+"""A real Kubernetes cluster on this machine, for tests: bringing it up, what to do with it, removing it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from runtime.recipe import BuildError, build
+from tests.cluster.binaries import ensure_containerd, ensure_kubernetes, ensure_packages
+from tests.cluster.control import answers, kubectl, start_apiserver, start_control_plane
+from tests.cluster.gpus import add_gpus
+from tests.cluster.network import block_clients, make_network
+from tests.cluster.node import import_image, start_containerd, start_kubelet
+from tests.cluster.pki import make_certificates, make_users
+from tests.cluster.process import daemons, end, say, wait_for
+from tests.cluster.recipes import PAUSE, all_images
+from tests.cluster.settings import (
+    CACHE,
+    DEFAULT_VERSION,
+    KUBECONFIG,
+    NUMBER,
+    ROOT,
+    VERSIONS,
+    ClusterError,
+    Node,
+    Version,
+)
+from tests.cluster.teardown import remove_cluster
+
+SPEC = ROOT / "cluster.json"  # what the running cluster was made with; the last file that `up` writes
+CONTROL_DAEMONS = 6  # etcd, API server, controller manager, scheduler, CoreDNS, kube-proxy
+NODE_DAEMONS = 3  # containerd, kubelet, kube-proxy
+READY = "{.items[*].status.conditions[?(@.type=='Ready')].status}"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a cluster is made with."""
+
+    nodes: int
+    version: str
+    gpus: int
+
+    def __str__(self) -> str:
+        return f"Kubernetes {self.version}, {self.nodes} nodes, {self.gpus} GPUs a node, in {ROOT}"
+
+    @property
+    def release(self) -> Version:
+        return VERSIONS[self.version]
+
+    @property
+    def each_node(self) -> list[Node]:
+        return [Node(index) for index in range(1, self.nodes + 1)]
+
+
+@contextmanager
+def lock() -> Iterator[None]:
+    """Only one process changes the cluster at a time."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f"cluster{NUMBER}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def ensure(nodes: int = 3, version: str = DEFAULT_VERSION, gpus: int = 0) -> Path:
+    """A running cluster with `nodes` nodes of `gpus` GPUs each, and the images on them; returns its kubeconfig.
+
+    One that is already like that stays; any other is removed first. Raises ClusterError.
+    """
+    ensure_packages()
+    if version not in VERSIONS:
+        raise ClusterError(f"Kubernetes {version} is not one of {', '.join(VERSIONS)}")
+    if not 1 <= nodes <= 9:
+        raise ClusterError("the cluster can have 1 to 9 nodes")
+    spec = Spec(nodes, version, gpus)
+    with lock():
+        for needed in {VERSIONS[DEFAULT_VERSION], spec.release}:
+            ensure_kubernetes(needed)
+        ensure_containerd()
+        try:
+            archives = [build(recipe) for recipe in all_images()]
+            pause = build(PAUSE)
+        except BuildError as error:
+            raise ClusterError(str(error)) from error
+        if healthy(spec):
+            say(f"cluster: up already: {spec}")
+        else:
+            create(spec, pause)
+        for archive in archives:
+            load_once(archive)
+    return KUBECONFIG
+
+
+def current() -> Spec:
+    """What the cluster that is up was made with. Raises ClusterError when there is none."""
+    try:
+        return Spec(**json.loads(SPEC.read_text()))
+    except FileNotFoundError:
+        raise ClusterError("no test cluster is up: python3 -m tests.cluster up") from None
+
+
+def ready_nodes(version: Version) -> int:
+    """How many nodes are ready."""
+    return kubectl(version, "get", "nodes", "-o", f"jsonpath={READY}", check=False).split().count("True")
+
+
+def healthy(spec: Spec) -> bool:
+    """Is the cluster that is up the one asked for, with all its parts running?"""
+    if not SPEC.exists() or current() != spec:
+        return False
+    block_clients(False)  # a killed block-apiserver may have left it so
+    expected = CONTROL_DAEMONS + NODE_DAEMONS * spec.nodes
+    parts = [pid for pid in daemons() if not is_shim(pid)]
+    if len(parts) < expected or not answers(spec.release, "get", "--raw", "/readyz"):
+        return False
+    return ready_nodes(spec.release) == spec.nodes
+
+
+def is_shim(pid: int) -> bool:
+    """Is it the parent of a pod's processes?"""
+    try:
+        return "shim" in Path(f"/proc/{pid}/comm").read_text()
+    except OSError:
+        return True
+
+
+def create(spec: Spec, pause: Path) -> None:
+    """Makes the cluster, after removing whatever is there of another one."""
+    remove_cluster()
+    started = time.monotonic()
+    say(f"cluster: starting {spec}")
+    version, nodes = spec.release, spec.each_node
+    make_certificates()
+    make_users(nodes)
+    make_network(nodes)
+    for node in nodes:
+        start_containerd(node)
+    start_control_plane(version)
+    say(f"cluster: control plane ready after {time.monotonic() - started:.1f} s")
+    for node in nodes:
+        start_kubelet(node, version, pause)
+    wait_for("the nodes", lambda: ready_nodes(version) == len(nodes), log="node-1-kubelet")
+    wait_for("the default service account", lambda: answers(version, "get", "serviceaccount", "default"))
+    kubectl(version, "create", "rolebinding", "edit", "--clusterrole=edit", "--user=edit")
+    for node in nodes if spec.gpus else []:
+        add_gpus(node, version, spec.gpus)
+    SPEC.write_text(json.dumps(asdict(spec)))
+    say(f"cluster: up after {time.monotonic() - started:.1f} s")
+
+
+def load_once(archive: Path) -> None:
+    """Loads an image that build() made, unless the nodes have just this one."""
+    done = ROOT / "loaded" / archive.name
+    if not done.exists():
+        load(archive)
+        done.parent.mkdir(exist_ok=True)
+        done.touch()
+
+
+def load(archive: Path) -> None:
+    """Puts a docker-archive's images on all nodes."""
+    started = time.monotonic()
+    if not Path(archive).is_file():
+        raise ClusterError(f"no such file: {archive}")
+    for node in current().each_node:
+        import_image(node, archive)
+    say(f"loaded {archive.name} on all nodes in {time.monotonic() - started:.1f} s")
+
+
+def down() -> None:
+    """Removes the cluster and everything it left."""
+    ensure_packages()
+    with lock():
+        remove_cluster()
+    say(f"cluster: removed {ROOT}")
+
+
+def restart_apiserver() -> None:
+    """Kills the API server and starts it again, as in a crash."""
+    spec = current()
+    end(daemons("kube-apiserver"), grace=0)
+    start_apiserver(spec.release)
+    say("API server restarted")
+
+
+def block_apiserver(seconds: float) -> None:
+    """Cuts this machine's clients, and not the nodes, off the API server for some time."""
+    current()
+    block_clients(True)
+    try:
+        say(f"API server blocked for {seconds:.0f} s")
+        time.sleep(seconds)
+    finally:
+        block_clients(False)
+
+
+def environment() -> str:
+    """Shell lines that make kubectl use the cluster."""
+    return f"export KUBECONFIG={KUBECONFIG}\nexport PATH={current().release.bin}:$PATH"

@@ -1,0 +1,98 @@
+"""The cluster's processes: starting, finding and ending them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tests.cluster.settings import CACHE, ROOT, ClusterError
+
+
+def say(message: str) -> None:
+    """One line of progress."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def run(*argv: str | Path, check: bool = True, stdin: str | None = None) -> str:
+    """Runs a command, returns what it printed. Raises ClusterError with its stderr."""
+    words = [str(word) for word in argv]
+    result = subprocess.run(words, text=True, capture_output=True, input=stdin or "")
+    if check and result.returncode:
+        raise ClusterError(f"{' '.join(words)}: exit code {result.returncode}: {result.stderr.strip()[-2000:]}")
+    return result.stdout
+
+
+def spawn(name: str, argv: Sequence[object], netns: str) -> None:
+    """Starts a daemon in a net namespace; its output goes to ROOT/NAME.log."""
+    # not `ip netns exec`: that hides kubelet's mounts from containerd
+    words = ["nsenter", f"--net=/run/netns/{netns}", *(str(word) for word in argv)]
+    path = f"{Path(str(argv[0])).parent}:/usr/sbin:/usr/bin:/sbin:/bin"
+    with (ROOT / f"{name}.log").open("ab") as log:
+        subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env={"PATH": path, "HOME": str(ROOT)},
+        )
+
+
+def wait_for(what: str, ready: Callable[[], bool], seconds: float = 90, log: str = "") -> None:
+    """Waits until ready() is true. Raises ClusterError with the end of ROOT/LOG.log when it never is."""
+    end = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > end:
+            path = ROOT / f"{log}.log"
+            tail = path.read_text(errors="replace")[-1500:] if log and path.exists() else f"logs: {ROOT}/*.log"
+            raise ClusterError(f"{what} not ready after {seconds:.0f} s; {path if log else ''}\n{tail}")
+        time.sleep(0.2)
+
+
+def command_line(pid: int) -> list[str]:
+    """A process's argv, empty when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
+    except OSError:
+        return []
+
+
+def is_ours(pid: int) -> bool:
+    """Is it one of this cluster's daemons: a program that we built, given a path of ours?"""
+    try:
+        program = os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return False
+    return program.startswith(f"{CACHE}/bin/") and any(f"{ROOT}/" in word for word in command_line(pid))
+
+
+def daemons(component: str = "") -> list[int]:
+    """The pids of this cluster's daemons, all or those with `component` in their first words."""
+    pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+    return [pid for pid in pids if is_ours(pid) and (not component or component in command_line(pid)[:2])]
+
+
+def end(pids: Sequence[int], grace: float) -> None:
+    """SIGTERM, and after `grace` seconds SIGKILL to those still there."""
+    for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, 5.0)):
+        left = [pid for pid in pids if command_line(pid)]
+        for pid in left:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                continue
+        limit = time.monotonic() + seconds
+        while any(command_line(pid) for pid in left) and time.monotonic() < limit:
+            time.sleep(0.05)
+
+
+def missing(*programs: str) -> list[str]:
+    """Which of the programs are not on this machine."""
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    return [program for program in programs if not shutil.which(program, path=path)]
