@@ -69,7 +69,7 @@ def ensure_containerd() -> None:
 def go(what: str, verb: str, *arguments: str, cwd: Path | None = None, bin_dir: Path | None = None) -> None:
     """Runs `go build` or `go install`, with a line a minute while it works. Raises ClusterError."""
     if missing("go"):
-        raise ClusterError(f"building {what} needs Go 1.24 or later: https://go.dev/doc/install (its bin in PATH)")
+        raise ClusterError(f"building {what} needs Go 1.26 or later: https://go.dev/doc/install (its bin in PATH)")
     say(f"building {what} (once; minutes)")
     started = time.monotonic()
     env = {**os.environ, "CGO_ENABLED": "0", **({"GOBIN": str(bin_dir)} if bin_dir else {})}

@@ -58,5 +58,8 @@ def forget_names() -> None:
     for link in Path("/var/log/containers").glob("*.log"):
         if link.is_symlink() and os.readlink(link).startswith(f"{ROOT}/"):
             link.unlink()
-    for result in Path("/var/lib/cni/results").glob(f"{PREFIX}-n*"):
+    results = Path("/var/lib/cni/results")
+    for result in results.glob(f"{PREFIX}-n*-*-eth0"):
+        sandbox = result.name.split("-")[2]
+        (results / f"cni-loopback-{sandbox}-lo").unlink(missing_ok=True)
         result.unlink()
