@@ -223,6 +223,8 @@ def _tls(error: Exception, server: str) -> Told:
             text, hint = _CERTIFICATE.get(one.verify_code, (f"the server's certificate: {one.verify_message}", None))
             return f"cannot trust the cluster at {server}: {text}", hint or _STALE
     text = str(error)
+    if "doesn't match" in text:
+        return f"cannot trust the cluster at {server}: {_CERTIFICATE[62][0]}: {text}", _CERTIFICATE[62][1]
     if "WRONG_VERSION_NUMBER" in text or "HTTP_REQUEST" in text:
         return f"{server} does not speak TLS", "check `server:` in the kubeconfig (http or https, the port)"
     if "ALERT" in text.upper():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import difflib
 import importlib
 import importlib.util
 import json
@@ -19,6 +18,7 @@ import yaml
 
 from kubectl_sky.connection import Connection
 from kubectl_sky.errors import ClusterFailure, Failure
+from kubectl_sky.output import near
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -142,13 +142,13 @@ def _from_files(config: dict[str, Any], connection: Connection, looked: list[str
         hint = f"kubectl config use-context {sorted(contexts)[0]}" if contexts else "kubectl config get-contexts"
         raise ClusterFailure(f"no current context is set in {', '.join(looked)}", hint)
     if name and name not in contexts and (connection.context or not connection.server):
-        raise ClusterFailure(f"there is no context {name!r} in {', '.join(looked)}", _near(name, contexts))
+        raise ClusterFailure(f"there is no context {name!r} in {', '.join(looked)}", near(name, sorted(contexts)))
     context = contexts.get(name) or {}
 
     def entry(kind: str, given: str | None, key: str) -> dict[str, Any]:
         wanted, entries = given or context.get(key), config.get(kind) or {}
         if wanted and wanted not in entries:
-            raise ClusterFailure(f"there is no {key} {wanted!r} in {', '.join(looked)}", _near(wanted, entries))
+            raise ClusterFailure(f"there is no {key} {wanted!r} in {', '.join(looked)}", near(wanted, sorted(entries)))
         return dict(entries.get(wanted) or {})
 
     return Access(
@@ -157,16 +157,6 @@ def _from_files(config: dict[str, Any], connection: Connection, looked: list[str
         cluster=entry("clusters", connection.cluster, "cluster"),
         user=entry("users", connection.user, "user"),
     )
-
-
-def _near(name: str, names: Any) -> str:
-    known = sorted(str(one) for one in names)
-    near = difflib.get_close_matches(name, known, n=5, cutoff=0.4)
-    if near:
-        return "did you mean " + " or ".join(f"`{one}`" for one in near) + "?"
-    if not known:
-        return "it lists none: check $KUBECONFIG and --kubeconfig"
-    return "it has: " + ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
 
 
 def _in_cluster() -> Access:

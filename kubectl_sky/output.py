@@ -58,7 +58,7 @@ def to_yaml(data: Any) -> str:
     class Dumper(yaml.SafeDumper):
         """Without anchors: kubectl reads them, people do not."""
 
-        def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        def ignore_aliases(self, data: Any) -> bool:
             return True
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
@@ -75,6 +75,18 @@ def manifests(objects: Sequence[dict[str, Any]], form: Format = Format.YAML) -> 
     if form is Format.JSON:
         return listing(objects, form)
     return "---\n".join(to_yaml(one) for one in objects)
+
+
+def near(name: str, known: Sequence[str]) -> str:
+    """A next step for a name that does not exist: the names like it, or all."""
+    import difflib
+
+    like = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if like:
+        return "did you mean " + " or ".join(f"`{one}`" for one in like) + "?"
+    if not known:
+        return "there are none"
+    return "there are: " + ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
 
 
 # -- tables, times ------------------------------------------------------------------------------------------------

@@ -257,9 +257,13 @@ def _stuck_container(pod: Object, status: Object) -> State | None:
 
 
 def _stuck_by_event(pod: Object, events: Sequence[Object]) -> State | None:
-    """What only events tell while a pod is created."""
+    """What only events tell while a pod is created; the last one that matters decides."""
     reasons = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "FailedCreatePodContainer")
     for event in reversed(events):
+        if event.get("reason") == "Pulled":
+            return None
+        if event.get("reason") == "Pulling":
+            return State(STARTING, "Pulling", f"pod {_name(pod)}: {event.get('message', '')}")
         if event.get("reason") in reasons:
             return State(STARTING, event["reason"], f"pod {_name(pod)}: {event.get('message', '')}")
     return None

@@ -17,6 +17,7 @@ def render(
     cluster_name: Annotated[str | None, typer.Option("-c", "--cluster-name", metavar="NAME", help="Its name")] = None,
     down: Annotated[bool, typer.Option("--down", help="As launch --down makes it")] = False,
     output: Annotated[str | None, typer.Option("-o", "--output", metavar="FORMAT", help="yaml or json")] = None,
+    show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Do not blank out secrets")] = False,
 ) -> int:
     """Print the manifests of a task, as `kubectl apply -f -` takes them. Needs no cluster.
 
@@ -27,10 +28,13 @@ def render(
     """
     form = Format.parse(output, Format.YAML, Format.JSON)
     task = read_task(entry, flags)
-    from kubectl_sky import identity, launching, podspec
+    from kubectl_sky import dryrun, identity, launching, podspec
 
     launching.check_supported(task)
     options = launching.Options(launching.name_of(task, cluster_name), down=down)
     plan = launching.plan(task, options, podspec.Facts(), identity.new_identity())
-    print(manifests(podspec.render(plan), Format.JSON if form is Format.JSON else Format.YAML), end="")
+    rendered = podspec.render(plan)
+    if task.secrets and not show_secrets:
+        rendered = dryrun.hidden(rendered)
+    print(manifests(rendered, Format.JSON if form is Format.JSON else Format.YAML), end="")
     return 0

@@ -1,0 +1,96 @@
+"""kubectl sky down"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kubectl_sky.errors import Failure, UsageError
+from kubectl_sky.output import Progress, can_ask, confirm, near, parse_duration
+from kubectl_sky.overview import is_glob
+
+if TYPE_CHECKING:
+    from kubectl_sky.kube import Cluster
+    from kubectl_sky.teardown import Thing
+
+
+def down(
+    ctx: typer.Context,
+    wanted: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or globs")] = None,
+    everything: Annotated[bool, typer.Option("-a", "--all", help="All clusters of the namespace")] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask")] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until all is gone")] = True,
+    timeout: Annotated[str, typer.Option("--timeout", metavar="TIME", help="How long to wait, e.g. 30s or 5m")] = "2m",
+    everywhere: Annotated[bool, typer.Option("-A", "--all-namespaces", hidden=True)] = False,
+) -> int:
+    """Take clusters down, and all that belongs to them.
+
+    \b
+    Examples:
+      kubectl sky down train
+      kubectl sky down 'sweep-*' -y
+      kubectl sky down -a
+    """
+    from kubectl_sky import kube, teardown
+
+    names = [name.removeprefix("job.batch/") for name in wanted or ()]
+    check(names, everything, everywhere)
+    seconds = limit(timeout)
+    cluster = kube.connect(ctx.obj)
+    found = teardown.find(cluster)
+    known = sorted({thing.task for thing in found})
+    things = teardown.chosen(found, names, everything)
+    tasks = sorted({thing.task for thing in things})
+    absent = [name for name in names if not is_glob(name) and name not in tasks]
+    if things:
+        if not (yes or agreed(tasks, cluster, certain=not everything and not any(map(is_glob, names)))):
+            print("Nothing was taken down.", file=sys.stderr)
+            return 1
+        end(cluster, things, tasks, seconds if wait else None)
+    elif not absent:
+        print(f"Nothing to take down in namespace {cluster.namespace}.", file=sys.stderr)
+    if absent:
+        text = ", ".join(repr(name) for name in absent)
+        raise Failure(f"there is no cluster {text} in namespace {cluster.namespace}", near(absent[0], known))
+    return 0
+
+
+def check(names: Sequence[str], everything: bool, everywhere: bool) -> None:
+    if everywhere:
+        raise UsageError("down works in one namespace at a time", "kubectl sky down -a -n NAMESPACE")
+    if everything and names:
+        raise UsageError("give names or --all, not both")
+    if not everything and not names:
+        raise UsageError("which cluster?", "kubectl sky down NAME, or --all; kubectl sky status lists them")
+
+
+def limit(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"--timeout: {error}") from None
+
+
+def agreed(tasks: Sequence[str], cluster: Cluster, certain: bool) -> bool:
+    """Whether the user wants it: asks on a terminal; without one, only names that were written out are enough."""
+    if can_ask():
+        print(f"In namespace {cluster.namespace} of {cluster.context}: {', '.join(tasks)}", file=sys.stderr)
+        return confirm(f"Take down {len(tasks)} cluster{'s' * (len(tasks) != 1)}?")
+    if certain:
+        return True
+    raise UsageError(f"this takes down {', '.join(tasks)}, and there is no terminal to ask on", "if so: add --yes")
+
+
+def end(cluster: Cluster, things: Sequence[Thing], tasks: Sequence[str], seconds: float | None) -> None:
+    """Delete `things`; wait for up to `seconds` (None: not at all)."""
+    from kubectl_sky import teardown
+
+    with Progress(f"Taking down {', '.join(tasks)}: {teardown.describe(things)}") as progress:
+        teardown.delete(cluster, things)
+        if seconds is not None:
+            teardown.wait(cluster, things, seconds, progress)
+    for task in tasks:
+        print(f"{task} is down" if seconds is not None else f"{task} goes down")

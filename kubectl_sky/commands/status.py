@@ -1,0 +1,133 @@
+"""kubectl sky status"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from kubectl_sky.errors import Failure
+from kubectl_sky.output import Format, age, listing, near, table
+from kubectl_sky.overview import Board, Row, is_glob
+
+HEADERS = ("name", "nodes", "resources", "status", "age")
+WIDE = ("context", "namespace", "user", "image", "node", "ip")
+
+
+def status(
+    ctx: typer.Context,
+    wanted: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or globs")] = None,
+    everywhere: Annotated[bool, typer.Option("-A", "--all-namespaces", help="Of all namespaces")] = False,
+    selector: Annotated[str | None, typer.Option("-l", "--selector", metavar="LABELS", help="e.g. team=ml")] = None,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="FORMAT", help="wide, name, json or yaml")
+    ] = None,
+    no_headers: Annotated[bool, typer.Option("--no-headers", help="Without the line of headers")] = False,
+    watch: Annotated[bool, typer.Option("-w", "--watch", help="Go on, and print what changes")] = False,
+) -> int:
+    """List clusters and how they are.
+
+    \b
+    Examples:
+      kubectl sky status
+      kubectl sky status 'train-*' -o wide
+      kubectl sky status -A -o json
+    """
+    from kubectl_sky import kube
+
+    form = Format.parse(output)
+    cluster = kube.connect(ctx.obj)
+    board = Board(cluster, None if everywhere else cluster.namespace, selector)
+    board.load()
+    printer = Printer(form, everywhere, not no_headers, cluster.context)
+    rows = board.rows(wanted or ())
+    printer.show(rows)
+    if wanted and form in (Format.TABLE, Format.WIDE):
+        explain(rows)
+    missing(wanted or (), rows, board.job_names(), cluster.namespace)
+    if not rows and form in (Format.TABLE, Format.WIDE):
+        where = "any namespace" if everywhere else f"namespace {cluster.namespace}"
+        print(f"No clusters in {where}. To make one: kubectl sky launch task.yaml", file=sys.stderr)
+    if watch:
+        for _ in board.changes():
+            printer.show_changed(board.rows(wanted or ()))
+    return 0
+
+
+def explain(rows: Sequence[Row]) -> None:
+    """Why tasks that were asked for are not up."""
+    for row in rows:
+        if row.state.message:
+            print(f"{row.name}: {row.state.message}", *filter(None, [row.state.hint]), sep="\n  ", file=sys.stderr)
+
+
+def missing(wanted: Sequence[str], rows: Sequence[Row], known: Sequence[str], namespace: str) -> None:
+    """Raises Failure for names (not globs) that are not among the rows."""
+    shown = {row.name for row in rows}
+    absent = [name for name in wanted if not is_glob(name) and name not in shown]
+    if absent:
+        text = ", ".join(repr(name) for name in absent)
+        raise Failure(f"there is no cluster {text} in namespace {namespace}", near(absent[0], known))
+
+
+class Printer:
+    """Prints tasks in one format; as a watch, only the changed ones."""
+
+    def __init__(self, form: Format, everywhere: bool, headers: bool, context: str):
+        self.form, self.everywhere, self.headers, self.context = form, everywhere, headers, context
+        self.printed: dict[tuple[str, str], list[str]] = {}
+
+    def show(self, rows: Sequence[Row]) -> None:
+        if self.form in (Format.JSON, Format.YAML):
+            print(listing([as_dict(row, self.context) for row in rows], self.form), end="")
+        elif self.form is Format.NAME:
+            print("".join(f"job.batch/{row.name}\n" for row in rows), end="")
+        else:
+            headers = self.cells_of(HEADERS, WIDE, "namespace") if self.headers else ()
+            print(table([self.cells(row) for row in rows], headers), end="", flush=True)
+        self.printed = {(row.namespace, row.name): self.cells(row) for row in rows}
+
+    def show_changed(self, rows: Sequence[Row]) -> None:
+        changed = [row for row in rows if self.printed.get((row.namespace, row.name), [])[:-1] != self.cells(row)[:-1]]
+        before = self.printed
+        if changed:
+            self.headers = self.headers and not before
+            self.show(changed)
+        self.printed = before | {(row.namespace, row.name): self.cells(row) for row in rows}
+
+    def cells(self, row: Row) -> list[str]:
+        plain = (row.name, f"{row.ready}/{row.wanted}", row.resources, str(row.state), age(row.created))
+        wide = (self.context, row.namespace, row.user, row.image, ",".join(row.nodes()), ",".join(row.addresses()))
+        return self.cells_of(plain, wide, row.namespace)
+
+    def cells_of(self, plain: Sequence[str], wide: Sequence[str], namespace: str) -> list[str]:
+        first = [namespace] if self.everywhere and self.form is not Format.WIDE else []
+        return [*first, *plain, *(wide if self.form is Format.WIDE else ())]
+
+
+def as_dict(row: Row, context: str) -> dict[str, Any]:
+    """A task for -o json and yaml."""
+    state = row.state
+    return {
+        "name": row.name,
+        "namespace": row.namespace,
+        "context": context,
+        "user": row.user,
+        "image": row.image,
+        "resources": row.resources,
+        "nodes": row.wanted,
+        "readyNodes": row.ready,
+        "status": {"phase": state.phase, "reason": state.reason, "message": state.message, "hint": state.hint or ""},
+        "created": row.created,
+        "pods": [
+            {
+                "name": pod["metadata"]["name"],
+                "node": pod.get("spec", {}).get("nodeName", ""),
+                "ip": pod.get("status", {}).get("podIP", ""),
+                "phase": pod.get("status", {}).get("phase", ""),
+            }
+            for pod in row.pods
+        ],
+    }

@@ -1,0 +1,137 @@
+"""All tasks of a namespace, or of all: what `status` shows."""
+
+from __future__ import annotations
+
+import fnmatch
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kubectl_sky import names, state
+from kubectl_sky.errors import Expired, Failure
+
+if TYPE_CHECKING:
+    from kubectl_sky.kube import Cluster
+
+Object = dict[str, Any]
+CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One task. `wanted` nodes, of which `ready` are up."""
+
+    name: str
+    namespace: str
+    user: str
+    image: str
+    resources: str
+    wanted: int
+    ready: int
+    state: state.State
+    created: str
+    pods: tuple[Object, ...]
+
+    def nodes(self) -> list[str]:
+        return [str(pod.get("spec", {}).get("nodeName") or "<none>") for pod in self.pods]
+
+    def addresses(self) -> list[str]:
+        return [str(pod.get("status", {}).get("podIP") or "<none>") for pod in self.pods]
+
+
+def row(job: Object, pods: Sequence[Object]) -> Row:
+    """What a Job and its pods say about a task."""
+    metadata, spec = job["metadata"], job.get("spec", {})
+    annotations = metadata.get("annotations") or {}
+    containers = spec.get("template", {}).get("spec", {}).get("containers") or [{}]
+    main = next((one for one in containers if one.get("name") == "task"), containers[0])
+    return Row(
+        name=metadata["name"],
+        namespace=metadata["namespace"],
+        user=annotations.get("kubectl-sky/user", ""),
+        image=main.get("image", ""),
+        resources=annotations.get("kubectl-sky/resources", ""),
+        wanted=spec.get("parallelism") or 1,
+        ready=state.ready(pods),
+        state=state.task_state(job, pods),
+        created=metadata.get("creationTimestamp", ""),
+        pods=tuple(sorted(state.newest(pods), key=lambda pod: pod["metadata"]["name"])),
+    )
+
+
+class Board:
+    """The Jobs and pods of all tasks, kept up to date by watch events. `namespace` None: all namespaces."""
+
+    def __init__(self, cluster: Cluster, namespace: str | None, selector: str | None = None):
+        where = f"/namespaces/{namespace}" if namespace else ""
+        self.cluster = cluster
+        self.paths = {"Job": f"/apis/batch/v1{where}/jobs", "Pod": f"/api/v1{where}/pods"}
+        self.selectors = {"Job": f"{names.OURS},{selector}" if selector else names.OURS, "Pod": names.OURS}
+        self.things: dict[str, dict[str, Object]] = {}
+        self.versions: dict[str, str] = {}
+
+    def load(self) -> None:
+        """List both kinds, side by side."""
+        with ThreadPoolExecutor(2) as pool:
+            found = {kind: pool.submit(self.cluster.get, path, labelSelector=self.selectors[kind])
+                     for kind, path in self.paths.items()}  # fmt: skip
+        for kind, answer in found.items():
+            listed = answer.result()
+            self.things[kind] = {item["metadata"]["uid"]: item for item in listed["items"]}
+            self.versions[kind] = listed["metadata"]["resourceVersion"]
+
+    def rows(self, patterns: Sequence[str] = ()) -> list[Row]:
+        """The tasks whose names match one of the globs (none: all), by namespace and name."""
+        of_job: dict[str, list[Object]] = {}
+        for pod in self.things["Pod"].values():
+            of_job.setdefault((pod["metadata"].get("labels") or {}).get(CONTROLLER_UID, ""), []).append(pod)
+        jobs = sorted(self.things["Job"].items(), key=lambda one: _place(one[1]))
+        chosen = [(uid, job) for uid, job in jobs if not patterns or matches(job["metadata"]["name"], patterns)]
+        return [row(job, of_job.get(uid, [])) for uid, job in chosen]
+
+    def job_names(self) -> list[str]:
+        return sorted({job["metadata"]["name"] for job in self.things["Job"].values()})
+
+    def changes(self) -> Iterator[None]:
+        """Yields after each change in the cluster, for ever."""
+        while True:
+            events: queue.Queue[tuple[str, Any]] = queue.Queue()
+            for kind in self.paths:
+                threading.Thread(target=self._follow, args=(kind, events), daemon=True).start()
+            for kind, event in iter(events.get, None):
+                if isinstance(event, Expired):
+                    self.load()
+                    yield
+                    break
+                if isinstance(event, Exception):
+                    raise event
+                uid = event["object"]["metadata"]["uid"]
+                if event["type"] == "DELETED":
+                    self.things[kind].pop(uid, None)
+                else:
+                    self.things[kind][uid] = event["object"]
+                yield
+
+    def _follow(self, kind: str, events: queue.Queue[tuple[str, Any]]) -> None:
+        labels, version = self.selectors[kind], self.versions[kind]
+        try:
+            for event in self.cluster.watch(self.paths[kind], labelSelector=labels, resourceVersion=version):
+                events.put((kind, event))
+        except Failure as error:
+            events.put((kind, error))
+
+
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether `name` is one of the names or matches one of the globs."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def is_glob(pattern: str) -> bool:
+    return any(letter in pattern for letter in "*?[")
+
+
+def _place(job: Object) -> tuple[str, str]:
+    return job["metadata"]["namespace"], job["metadata"]["name"]
