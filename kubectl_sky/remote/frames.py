@@ -1,0 +1,110 @@
+"""What a sync says on the wire: frames, and in them the records that describe files. Shared by both ends.
+
+A frame is one byte of type, four bytes of length (big endian), and at most LIMIT bytes of payload: no reader ever
+has to trust the end of a stream. The talk, client on the left:
+
+    HELLO, MANIFEST..., MANIFEST_END  ->
+                                      <-  READY, NEED..., NEED_END
+    DATA or PACKED..., END            ->
+                                      <-  DONE, or ERROR at any time
+    BEAT                             <->  when there is nothing else to say; from the pod with the bytes that arrived
+
+The payloads of DATA (and of PACKED, uncompressed) joined together are, for each file that was asked for, four bytes
+of length and its record, then, for a regular file, its bytes and one verdict byte: INTACT or DISCARD.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+VERSION = 1
+LIMIT = 256 * 1024
+STALL = 60.0  # s: who hears nothing from the other side for so long ends with a reason
+
+HEADER = struct.Struct(">cI")
+LENGTH = struct.Struct(">I")
+RANGE = struct.Struct(">II")  # of a NEED: first record, how many
+COUNT = struct.Struct(">Q")  # of a BEAT from the pod: bytes of content that arrived
+
+HELLO, MANIFEST, MANIFEST_END, DATA, PACKED, END = b"H", b"M", b"m", b"D", b"Z", b"E"
+READY, NEED, NEED_END, DONE, ERROR, WARNING, BEAT = b"R", b"N", b"n", b"O", b"X", b"W", b"B"
+INTACT, DISCARD = b"+", b"-"
+
+# kinds of records
+FOLDER, FILE, LINK = b"d", b"f", b"l"
+# a destination: the records after it are below it. TREE: a folder; SINGLE: one file, whose record has an empty path
+TREE, SINGLE = b"T", b"S"
+ROOTS = (TREE, SINGLE)
+
+
+class BadFrame(Exception):
+    """The stream holds something that no sender of frames would write; `rest` is how it begins."""
+
+    def __init__(self, rest: bytes) -> None:
+        super().__init__("not a frame: %r" % rest[:200])
+        self.rest = rest
+
+
+def frame(kind: bytes, payload: bytes = b"") -> bytes:
+    return HEADER.pack(kind, len(payload)) + payload
+
+
+class Parser:
+    """Cuts a stream into frames, whatever the sizes in which it arrives."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The whole frames, headers included, that `data` completes. Raises BadFrame."""
+        buffer = self._buffer
+        buffer += data
+        while len(buffer) >= HEADER.size:
+            length = HEADER.unpack_from(buffer)[1] + HEADER.size
+            if length > LIMIT + HEADER.size:
+                raise BadFrame(bytes(buffer))
+            if len(buffer) < length:
+                return
+            with memoryview(buffer) as view:
+                whole = bytes(view[:length])
+            del buffer[:length]
+            yield whole
+
+
+class Record:
+    """One file as it is to be: kind, mode (permission bits), size, mtime (ns), path (below the destination), target.
+
+    For a destination (TREE, SINGLE) the path is what the user wrote, and the target the source's own name.
+    """
+
+    __slots__ = ("kind", "mode", "mtime", "path", "size", "target")
+
+    def __init__(self, kind: bytes, mode: int, size: int, mtime: int, path: bytes, target: bytes = b"") -> None:
+        self.kind, self.mode, self.size, self.mtime = kind, mode, size, mtime
+        self.path, self.target = path, target
+
+    def encode(self) -> bytes:
+        return b"%b%o %d %d %b\0%b\0" % (self.kind, self.mode, self.size, self.mtime, self.path, self.target)
+
+
+def decode(text: bytes, target: bytes = b"") -> Record:
+    """The record of an encoded one; `text` without its NULs and target, or (with no `target`) all of it."""
+    if b"\0" in text:
+        text, target, _ = text.split(b"\0")
+    head, size, mtime, path = text.split(b" ", 3)
+    return Record(head[:1], int(head[1:], 8), int(size), int(mtime), path, target)
+
+
+def decode_all(blob: bytes) -> Iterator[Record]:
+    """The records of a MANIFEST's uncompressed payload."""
+    parts = iter(blob.split(b"\0"))
+    for text in parts:
+        if text:
+            yield decode(text, next(parts))
+
+
+def show(path: bytes) -> str:
+    """A path for people: no byte of it can break a line or a terminal."""
+    text = path.decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

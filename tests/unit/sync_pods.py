@@ -1,0 +1,102 @@
+"""Pods for tests of the sync: the real receive.py and distribute.py as processes, behind sockets as the supervisor's."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+REMOTE = Path(__file__).resolve().parents[2] / "kubectl_sky" / "remote"
+
+
+class Node:
+    """One supervisor: only its `pipe` op. A receiver's home is `home`."""
+
+    def __init__(self, run: Path, rank: int, uid: int | None = None):
+        self.home, self.run, self.uid = run / f"home{rank}", run / f"run{rank}", uid
+        self.children: list[subprocess.Popen] = []
+        for folder in (self.home, self.run):
+            folder.mkdir(parents=True, exist_ok=True)
+            if uid:
+                os.chown(folder, uid, uid)
+        self.listener = socket.socket(socket.AF_UNIX)
+        path = run / f"node-{rank}.sock"
+        path.unlink(missing_ok=True)
+        self.listener.bind(str(path))
+        self.listener.listen(8)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def command(self, argv: list[str]) -> list[str]:
+        assert argv[:3] == ["/sky/tools/bin/python3", "-SE", "/sky/code/receive.py"]
+        if not self.uid:
+            return [sys.executable, "-SE", str(REMOTE / "receive.py"), *argv[3:]]
+        # another user may not be able to read this Python and this folder
+        code = shutil.copytree(REMOTE, self.run / "code", dirs_exist_ok=True)
+        return ["/usr/bin/python3", "-SE", str(code / "receive.py"), *argv[3:]]
+
+    def serve(self) -> None:
+        while True:
+            try:
+                conn, _ = self.listener.accept()
+            except OSError:
+                return
+            request = json.loads(conn.makefile("rb").readline())
+            assert request["op"] == "pipe"
+            env = {"HOME": str(self.home), "SKY_RUN": str(self.run), "PATH": os.environ["PATH"]}
+            child = subprocess.Popen(self.command(request["argv"]), stdin=conn, stdout=conn, env=env, user=self.uid)
+            self.children.append(child)
+            conn.close()
+
+
+class Pods:
+    """N nodes; `open` is what kubectl exec does."""
+
+    def __init__(self, folder: Path, count: int, stall: float = 20, uid: int | None = None):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.count, self.stall = folder, count, stall
+        self.nodes = [Node(folder, rank, uid) for rank in range(count)]
+        self.opened: list[subprocess.Popen] = []
+
+    def open(self) -> subprocess.Popen:
+        command = [sys.executable, "-SE", str(REMOTE / "distribute.py"), str(self.count), f"{self.stall:g}"]
+        env = {"SKY_RUN": str(self.folder), "PATH": os.environ["PATH"], "SKY_SYNC_PATIENCE": "3"}
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=env)
+        self.opened.append(process)
+        return process
+
+    def close(self) -> None:
+        for node in self.nodes:
+            node.listener.close()
+            for child in node.children:
+                child.kill()
+                child.wait()
+        for process in self.opened:
+            process.kill()
+            process.wait()
+
+
+def picture(root: Path, times: bool = True) -> dict[bytes, tuple]:
+    """Everything below `root`: type, mode, mtime, content or target."""
+    found: dict[bytes, tuple] = {}
+    stack = [os.fsencode(root)]
+    while stack:
+        folder = stack.pop()
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                state = entry.stat(follow_symlinks=False)
+                content: bytes | None = None
+                if entry.is_symlink():
+                    content = os.readlink(entry.path)
+                elif entry.is_dir():
+                    stack.append(entry.path)
+                else:
+                    content = Path(os.fsdecode(entry.path)).read_bytes()
+                name = os.path.relpath(entry.path, os.fsencode(root))
+                found[name] = (state.st_mode, state.st_mtime_ns if times else 0, content)
+    return found
