@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kubectl_sky import cluster_objects, launching, podspec, running
+from kubectl_sky import cluster_objects, collect, podspec, running, uploading
 from kubectl_sky.errors import UsageError
 from kubectl_sky.output import Progress
 
@@ -20,6 +20,7 @@ def execute(cluster: Cluster, name: str, task: Task, detach: bool) -> int:
     if not task.run:
         raise UsageError("there is nothing to run", f"kubectl sky exec {name} COMMAND")
     with Progress() as progress:
+        files = collect.collect(uploading.mounts(task))
         pods = cluster_objects.pods(cluster, name)
         head = running.Head(cluster, name)
         if pods and cluster_objects.rank(pods[0]) == 0 and running.task_up(pods[0]):
@@ -28,10 +29,11 @@ def execute(cluster: Cluster, name: str, task: Task, detach: bool) -> int:
             raise running.unknown(cluster, name)
         if task.num_nodes > len(pods):
             raise UsageError(f"{name} has {len(pods)} node(s), the task wants {task.num_nodes}")
-        launching.send_files(cluster, task, head(), len(pods), progress)
+        if files.mounts:
+            uploading.send(cluster, files, head(), len(pods), progress)
         spec = {**podspec.job_spec(replace(task, setup=None)), "cpus": task.resources.cpus}
         request = {"op": "submit", "spec": spec, "follow": not detach}
-        result = running.follow(cluster, name, request, task.num_nodes, head, progress, None)
+        result = running.follow(cluster, name, request, task.num_nodes, head, progress)
         if detach:
             print(f"Queued. See it: kubectl sky logs {name}", file=sys.stderr)
         return result

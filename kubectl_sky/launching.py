@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import pkgutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import cluster_objects, facts, identity, names, podspec, running, settings
-from kubectl_sky.errors import Failure, TaskErrors, UsageError
+from kubectl_sky import cluster_objects, collect, facts, identity, names, podspec, running, settings, uploading
+from kubectl_sky.errors import EXIT_INTERRUPT, Failure, TaskErrors, UsageError
 from kubectl_sky.output import Progress
 from kubectl_sky.startup import Startup
 
@@ -18,21 +18,6 @@ if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
     from kubectl_sky.task import Task
 
-CODE = (
-    "agent.py",
-    "ctl.py",
-    "distribute.py",
-    "frames.py",
-    "job.py",
-    "nodes.py",
-    "process.py",
-    "receive.py",
-    "session.py",
-    "sshd_nodes.conf",
-    "sshd_people.conf",
-    "supervisor.py",
-    "wire.py",
-)
 SHAPE = "kubectl-sky/shape"  # annotation: what the task's nodes are, to compare a second launch with
 SECRET_LIMIT = 1 << 20
 
@@ -47,12 +32,13 @@ class Options:
 
 def code() -> dict[str, str]:
     """File name -> text of what runs in the pods."""
-    return {name: (pkgutil.get_data("kubectl_sky.remote", name) or b"").decode() for name in CODE}
+    files = (Path(__file__).parent / "remote").iterdir()
+    return {file.name: file.read_text() for file in sorted(files) if file.suffix in (".py", ".conf") and file.stat().st_size}
 
 
 def plan(task: Task, options: Options, found: podspec.Facts, key: podspec.Identity) -> podspec.Plan:
     """Everything that the manifests depend on. Raises UsageError when the task is too large for a Secret."""
-    job = podspec.job_spec(task) if not mounts(task) and (task.run or task.setup) else None
+    job = podspec.job_spec(task) if not uploading.mounts(task) and (task.run or task.setup) else None
     made = podspec.Plan(
         task=task,
         name=options.name,
@@ -77,31 +63,15 @@ def shape(task: Task) -> dict[str, Any]:
     return {"cpus": r.cpus, "memory": r.memory, "accelerators": gpus or None, "image": r.image_id}
 
 
-def mounts(task: Task) -> list[tuple[Any, str]]:
-    """(local path, destination) of all that must be sent."""
-    found: list[tuple[Any, str]] = [(mount.src, mount.dst) for mount in task.file_mounts]
-    if task.workdir is not None:
-        found.insert(0, (task.workdir, "~/sky_workdir"))
-    return found
-
-
 def launch(cluster: Cluster, task: Task, options: Options) -> int:
     """Runs the task; returns its exit code (0 when detached). Raises Failure."""
     with Progress(f"Launching {options.name}") as progress:
-        job = _existing(cluster, options.name, progress)
-        if job is None:
-            with ThreadPoolExecutor(2) as pool:
-                found = pool.submit(facts.gather, cluster, settings.load(), bool(task.resources.accelerators))
-                key = pool.submit(identity.new_identity)
-            made = plan(task, options, found.result(), key.result())
-            job = cluster_objects.create(cluster, podspec.render(made))
-            request = {"op": "follow", "job": 1} if made.job else None
-        else:
-            _check_fits(task, job, options.name)
-            request = None
+        files = collect.collect(uploading.mounts(task))  # first: nothing is made for files that cannot be read
+        job, request = _pods(cluster, task, options, progress)
+        there = job["spec"].get("parallelism", 1)
         head = Startup(cluster, job).wait(progress, options.timeout)
-        nodes = min(task.num_nodes, job["spec"].get("parallelism", 1))
-        send_files(cluster, task, head, job["spec"].get("parallelism", 1), progress)
+        if files.mounts:
+            uploading.send(cluster, files, head, there, progress)
         if request is None:
             if not (task.run or task.setup):
                 progress.close()
@@ -110,10 +80,39 @@ def launch(cluster: Cluster, task: Task, options: Options) -> int:
             request = {"op": "submit", "spec": podspec.job_spec(task), "down": options.down}
         request["follow"] = not options.detach
         finder = running.Head(cluster, options.name, first=head)
-        result = running.follow(cluster, options.name, request, nodes, finder, progress, None)
+        try:
+            result = running.follow(cluster, options.name, request, min(task.num_nodes, there), finder, progress)
+        except Failure:
+            _leave(cluster, options)
+            raise
         if options.detach:
             print(f"Detached. See it: kubectl sky logs {options.name}", file=sys.stderr)
+        elif result != EXIT_INTERRUPT:
+            _leave(cluster, options)
         return result
+
+
+def _leave(cluster: Cluster, options: Options) -> None:
+    """After --down, with its end seen, nothing is kept for a later look."""
+    if options.down and not options.detach:
+        cluster_objects.remove(cluster, options.name)
+
+
+def _pods(
+    cluster: Cluster, task: Task, options: Options, progress: Progress
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The Job of the task, made unless it is up; and how to follow its first job if it takes that one along."""
+    with ThreadPoolExecutor(3) as pool:
+        existing = pool.submit(_existing, cluster, options.name, progress)
+        found = pool.submit(facts.gather, cluster, settings.load(), bool(task.resources.accelerators))
+        key = pool.submit(identity.new_identity)
+        job = existing.result()
+        if job:
+            _check_fits(task, job, options.name)
+            return job, None
+        made = plan(task, options, found.result(), key.result())
+    job = cluster_objects.create(cluster, podspec.render(made))
+    return job, {"op": "follow", "job": 1} if made.job else None
 
 
 def _existing(cluster: Cluster, name: str, progress: Progress) -> dict[str, Any] | None:
@@ -144,13 +143,6 @@ def _check_fits(task: Task, job: dict[str, Any], name: str) -> None:
         raise UsageError(text, f"kubectl sky down {name}, or launch under another name with -c NAME")
 
 
-def send_files(cluster: Cluster, task: Task, head: str, nodes: int, progress: Progress) -> None:
-    if mounts(task):
-        from kubectl_sky import sending
-
-        sending.send(cluster, mounts(task), head, nodes, progress)
-
-
 def check_supported(task: Task) -> None:
     """Raises TaskErrors for what the task file may say but cannot be run yet."""
     from kubectl_sky import task as tasks
@@ -167,11 +159,3 @@ def name_of(task: Task, given: str | None) -> str:
     if task.name:
         return names.object_name(task.name, "name")
     return names.random_name(identity.user())
-
-
-def with_command(task: Task, script: str | None) -> Task:
-    return replace(task, run=script) if script else task
-
-
-def not_up(cluster: Cluster, name: str) -> Failure:
-    return running.unknown(cluster, name)

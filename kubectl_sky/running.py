@@ -101,9 +101,18 @@ class Talk:
 
 
 def follow(
-    cluster: Cluster, name: str, request: dict[str, Any], nodes: int, head: Head, progress: Progress, only: int | None
+    cluster: Cluster,
+    name: str,
+    request: dict[str, Any],
+    nodes: int,
+    head: Head,
+    progress: Progress,
+    only: int | None = None,
 ) -> int:
-    """Sends `request` (submit or follow) and prints what comes; returns the job's exit code. Raises Failure."""
+    """Sends `request` (submit or follow) and prints what comes; returns the job's exit code. Raises Failure.
+
+    `nodes` is how many speak; `only` the one of them to be heard.
+    """
     talk = Talk(progress, nodes)
     printer = Printer(nodes, colour(sys.stdout), only)
     follower = Follower(cluster, request, printer, head, talk.state, talk.trouble)

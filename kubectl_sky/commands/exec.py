@@ -13,7 +13,7 @@ from kubectl_sky.commands.taskflags import TaskFlags, read_task, with_task_flags
 def exec_(
     ctx: typer.Context,
     flags: TaskFlags,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The cluster")],
+    cluster_name: Annotated[str, typer.Argument(metavar="NAME", help="The cluster")],
     entry: Annotated[list[str] | None, typer.Argument(metavar="FILE | COMMAND...", help="A task file, or a command")] = None,
     detach: Annotated[bool, typer.Option("-d", "--detach-run", help="Return when the job is queued")] = False,
 ) -> int:  # fmt: skip
@@ -32,4 +32,4 @@ def exec_(
 
     task = read_task(entry or [], flags)
     launching.check_supported(task)
-    return executing.execute(kube.connect(ctx.obj), name, task, detach)
+    return executing.execute(kube.connect(ctx.obj), cluster_name, task, detach)
