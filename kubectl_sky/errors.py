@@ -8,7 +8,7 @@ from typing import Any
 EXIT_FAILURE, EXIT_USAGE, EXIT_TIMEOUT, EXIT_INTERRUPT, EXIT_PIPE = 1, 2, 124, 130, 141
 
 
-class Failure(Exception):  # noqa: N818
+class Failure(Exception):
     """Something a user is told about: `error: MESSAGE`, then HINT (a command to type or the next step)."""
 
     def __init__(self, message: str, hint: str | None = None, exit_code: int = EXIT_FAILURE):
@@ -23,7 +23,7 @@ class UsageError(Failure):
         super().__init__(message, hint, EXIT_USAGE)
 
 
-class TaskErrors(UsageError):  # noqa: N818
+class TaskErrors(UsageError):
     """All problems of a task file at once; `problems` have `str()` of the form `file:line:column: field: text`."""
 
     def __init__(self, problems: Sequence[Any]):
@@ -56,5 +56,5 @@ class ApiError(ClusterFailure):
         self.retry_after: float | None = None
 
 
-class Expired(ApiError):  # noqa: N818
+class Expired(ApiError):
     """410: the resourceVersion is too old to watch from; list again."""

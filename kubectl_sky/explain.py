@@ -179,8 +179,7 @@ def unreachable(error: Exception, server: str) -> Unreachable:
     """The error for a request that got no answer (`error` is urllib3's)."""
     message, hint = _transport(error, server)
     made = Unreachable(message, hint)
-    refused = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
-    made.never_sent = isinstance(_root(error), refused)
+    made.never_sent = isinstance(_root(error), urllib3.exceptions.ConnectTimeoutError)
     made.silent = isinstance(error, urllib3.exceptions.ReadTimeoutError)
     return made
 
@@ -201,11 +200,12 @@ def _transport(error: Exception, server: str) -> Told:
     if isinstance(error, urllib3.exceptions.NameResolutionError):
         host = re.sub(r"^\w+://|[:/].*$", "", server)
         return f"cannot reach the cluster at {server}: there is no host {host!r}", up
-    if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
-        return f"cannot reach the cluster at {server}: no answer in time", up
+    # a NewConnectionError is a ConnectTimeoutError too
     if isinstance(error, urllib3.exceptions.NewConnectionError):
         refused = "refused" in str(error)
         return f"cannot reach the cluster at {server}: {'connection refused' if refused else _plain(error)}", up
+    if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
+        return f"cannot reach the cluster at {server}: no answer in time", up
     if isinstance(error, urllib3.exceptions.SSLError):
         return _tls(error, server)
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):

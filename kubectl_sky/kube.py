@@ -77,9 +77,8 @@ class Cluster:
 
         Ends with Unreachable when the connection breaks, or is silent for `silence` seconds (None: for ever).
         """
-        response = self._send(
-            "GET", path, params=params, timeout=urllib3.Timeout(CONNECT_TIMEOUT, silence), stream=True
-        )
+        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=silence)
+        response = self._send("GET", path, params=params, timeout=timeout, stream=True)
         try:
             yield from response.stream(65536)
         except urllib3.exceptions.HTTPError as error:

@@ -13,7 +13,9 @@ from kubectl_sky.errors import UsageError
 PROJECT = Path(__file__).parents[2]
 
 
-def scan(line: str, own: dict[str, bool] | None = None, command_after: int | None = None) -> tuple[Connection, list[str]]:
+def scan(
+    line: str, own: dict[str, bool] | None = None, command_after: int | None = None
+) -> tuple[Connection, list[str]]:
     """The connection and what is left for the verb."""
     given = cli.Scan()
     words = given.until_verb(line.split(" ") if line else [])
@@ -172,7 +174,8 @@ HEAVY = "{'kubernetes', 'rich', 'urllib3', 'requests', 'oauthlib'}"
 @pytest.mark.parametrize("line", ["['--help']", "['version', '--client']", "['validate', 'task.yaml']"])
 def test_what_needs_no_cluster_imports_no_client(line: str, tmp_path: Path) -> None:
     (tmp_path / "task.yaml").write_text("run: echo\n")
-    check = f"import sys\nfrom kubectl_sky import cli\ncli.run(['x', *{line}], cli.Scan())\nassert not {HEAVY} & set(sys.modules)"
+    start = f"import sys\nfrom kubectl_sky import cli\ncli.run(['x', *{line}], cli.Scan())"
+    check = f"{start}\nassert not {HEAVY} & set(sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", check], cwd=tmp_path, env={"PYTHONPATH": str(PROJECT)}, capture_output=True, check=False
     )

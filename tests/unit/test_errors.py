@@ -32,7 +32,9 @@ def test_unauthorized() -> None:
 
 
 def test_forbidden_names_the_missing_rule() -> None:
-    text = 'jobs.batch is forbidden: User "ann" cannot create resource "jobs" in API group "batch" in the namespace "ml"'
+    text = (
+        'jobs.batch is forbidden: User "ann" cannot create resource "jobs" in API group "batch" in the namespace "ml"'
+    )
     error = answer(403, text, "Forbidden")
     assert error.message == "user 'ann' may not create jobs in namespace 'ml'"
     assert error.hint == (
@@ -79,7 +81,10 @@ def test_webhook() -> None:
 
 def test_namespace_not_found() -> None:
     error = answer(404, 'namespaces "ml" not found', "NotFound")
-    assert (error.message, error.hint) == ("there is no namespace 'ml' in context 'prod'", "kubectl create namespace ml")
+    assert (error.message, error.hint) == (
+        "there is no namespace 'ml' in context 'prod'",
+        "kubectl create namespace ml",
+    )
 
 
 def test_invalid_lists_each_cause() -> None:

@@ -36,7 +36,9 @@ def test_age() -> None:
     assert output.age(None) == "<unknown>"
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("30s", 30), ("1m30s", 90), ("2h", 7200), ("0", 0), ("1.5", 1.5), ("250ms", 0.25)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30s", 30), ("1m30s", 90), ("2h", 7200), ("0", 0), ("1.5", 1.5), ("250ms", 0.25)]
+)
 def test_parse_duration(text: str, seconds: float) -> None:
     assert output.parse_duration(text) == seconds
 
@@ -48,7 +50,8 @@ def test_no_duration(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a\nb\n", "a \nb", "\ta\n", "a\r\nb", " x\ny", "\n", "é\n", "x: y\n# no\n", "a\n\n\n", "\x07\n", "yes", "1e3"]
+    "text",
+    ["a\nb\n", "a \nb", "\ta\n", "a\r\nb", " x\ny", "\n", "é\n", "x: y\n# no\n", "a\n\n\n", "\x07\n", "yes", "1e3"],
 )
 def test_yaml_of_any_text_is_read_back(text: str) -> None:
     assert yaml.safe_load(output.to_yaml({"run": text})) == {"run": text}

@@ -95,7 +95,9 @@ def test_image(reason: str, phase: str) -> None:
 
 
 def test_run_as_non_root() -> None:
-    state = task_state(job(), [waiting("CreateContainerConfigError", "container has runAsNonRoot and image will run as root")])
+    state = task_state(
+        job(), [waiting("CreateContainerConfigError", "container has runAsNonRoot and image will run as root")]
+    )
     assert state.reason == "CreateContainerConfigError"
     assert state.hint and "runAsUser" in state.hint
 
@@ -114,7 +116,9 @@ def test_oom_names_the_limit() -> None:
     assert "ran out of memory" in task_state(job(), [ended(137, "OOMKilled", "ssh")]).message
 
 
-@pytest.mark.parametrize(("code", "text"), [(3, "exit code 3"), (127, "command not found"), (139, "SIGSEGV"), (143, "SIGTERM")])
+@pytest.mark.parametrize(
+    ("code", "text"), [(3, "exit code 3"), (127, "command not found"), (139, "SIGSEGV"), (143, "SIGTERM")]
+)
 def test_exit_codes(code: int, text: str) -> None:
     state = task_state(ended_job("Failed"), [ended(code)])
     assert state.phase == "Failed"
@@ -161,7 +165,9 @@ def test_deadline() -> None:
 
 
 def test_refused_pods() -> None:
-    text = 'Error creating: pods "x-0-abc" is forbidden: exceeded quota: q, requested: cpu=3, used: cpu=0, limited: cpu=2'
+    text = (
+        'Error creating: pods "x-0-abc" is forbidden: exceeded quota: q, requested: cpu=3, used: cpu=0, limited: cpu=2'
+    )
     state = task_state(job(), [], [event("FailedCreate", text, "x")])
     assert (state.phase, state.reason) == ("Failed", "FailedCreate")
     assert state.message == "its pods are refused: exceeded quota: q, requested: cpu=3, used: cpu=0, limited: cpu=2"
