@@ -160,4 +160,4 @@ def test_all_that_runs_in_pods_is_sent() -> None:
     from kubectl_sky import launching
 
     files = {path.name for path in (PROJECT / "kubectl_sky" / "remote").iterdir() if path.suffix in {".py", ".conf"}}
-    assert set(launching.CODE) == files - {"__init__.py"}
+    assert set(launching.code()) == files - {"__init__.py"}
