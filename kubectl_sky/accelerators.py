@@ -72,6 +72,7 @@ def affinity(wanted: str, nodes: Iterable[Mapping[str, Any]] | None) -> dict[str
         found["cloud.google.com/gke-accelerator"] = {f"nvidia-tesla-{low}", f"nvidia-{low}"}
         found["karpenter.k8s.aws/instance-gpu-name"] = {low}
     terms = [
-        {"matchExpressions": [{"key": key, "operator": "In", "values": sorted(values)}]} for key, values in found.items()
+        {"matchExpressions": [{"key": key, "operator": "In", "values": sorted(values)}]}
+        for key, values in found.items()
     ]
     return {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from kubectl_sky.remote import wire
 from kubectl_sky.conversation import Broken, Conversation
+from kubectl_sky.remote import wire
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster

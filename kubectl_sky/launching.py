@@ -33,7 +33,9 @@ class Options:
 def code() -> dict[str, str]:
     """File name -> text of what runs in the pods."""
     files = (Path(__file__).parent / "remote").iterdir()
-    return {file.name: file.read_text() for file in sorted(files) if file.suffix in (".py", ".conf") and file.stat().st_size}
+    return {
+        file.name: file.read_text() for file in sorted(files) if file.suffix in (".py", ".conf") and file.stat().st_size
+    }
 
 
 def plan(task: Task, options: Options, found: podspec.Facts, key: podspec.Identity) -> podspec.Plan:
@@ -52,7 +54,9 @@ def plan(task: Task, options: Options, found: podspec.Facts, key: podspec.Identi
         annotations={SHAPE: json.dumps(shape(task))},
     )
     if len(json.dumps(job)) > SECRET_LIMIT - 8192:
-        raise UsageError("setup, run and envs are too large together: at most 1 MB", "put what is large into the workdir")
+        raise UsageError(
+            "setup, run and envs are too large together: at most 1 MB", "put what is large into the workdir"
+        )
     return made
 
 

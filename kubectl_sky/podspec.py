@@ -158,12 +158,8 @@ def _config_map(plan: Plan) -> Manifest:
 
 
 def _service(plan: Plan) -> Manifest:
-    spec = {
-        "clusterIP": "None",
-        "publishNotReadyAddresses": True,
-        "selector": names.labels(plan.name) | {"app.kubernetes.io/version": None},
-    }
-    spec["selector"] = {k: v for k, v in spec["selector"].items() if v}
+    selector = {key: names.labels(plan.name)[key] for key in (names.MANAGED_BY, names.INSTANCE)}
+    spec = {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": selector}
     return {"apiVersion": "v1", "kind": "Service", "metadata": _metadata(plan, plan.name), "spec": spec}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import cluster_objects, running
 from kubectl_sky.errors import ApiError, ClusterFailure, Failure
@@ -50,7 +50,7 @@ def _of_the_dead(cluster: Cluster, name: str, nodes: int, options: Options) -> i
     """What the containers of an ended task printed. Raises Failure with the reason when it did not end well."""
     printer = Printer(nodes, colour(sys.stdout), options.node)
     pods = cluster_objects.collection(cluster, "Pod")
-    query = {"container": "task", **({"tailLines": options.tail} if options.tail is not None else {})}
+    query: dict[str, Any] = {"container": "task", **({"tailLines": options.tail} if options.tail is not None else {})}
     for pod in cluster_objects.pods(cluster, name):
         try:
             for piece in cluster.stream(f"{pods}/{pod['metadata']['name']}/log", **query):

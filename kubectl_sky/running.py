@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import cluster_objects
+from kubectl_sky.conversation import Broken
 from kubectl_sky.errors import EXIT_INTERRUPT, ApiError, ClusterFailure, Failure
 from kubectl_sky.follow import Follower, Printer
 from kubectl_sky.output import Progress, colour, duration
 from kubectl_sky.state import COMPLETED, FAILED, TERMINATING, State, task_state
-from kubectl_sky.conversation import Broken
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster

@@ -39,8 +39,8 @@ def load() -> Settings:
     file = config_file()
     if file.is_file():
         settings = replace(settings, **_read(file))
-    env = {f.name: os.environ[PREFIX + f.name.upper()] for f in fields(Settings) if PREFIX + f.name.upper() in os.environ}
-    return replace(settings, **env)
+    given = {f.name: os.environ.get(PREFIX + f.name.upper()) for f in fields(Settings)}
+    return replace(settings, **{name: value for name, value in given.items() if value is not None})
 
 
 def config_file() -> Path:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kubectl_sky import collect, sync
-from kubectl_sky.mounts import FileMount
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
@@ -22,12 +22,8 @@ QUIET_SECONDS = 1.0  # an upload that is over before is not worth a word
 
 def mounts(task: Task) -> list[collect.Mount]:
     """What is local and goes along: the workdir, and the file_mounts."""
-    found = [collect.Mount(task.workdir, WORKDIR, ignore=True)] if task.workdir is not None else []
-    return found + [_mount(mount) for mount in task.file_mounts]
-
-
-def _mount(mount: FileMount) -> collect.Mount:
-    return collect.Mount(mount.src, mount.dst)
+    workdir = [collect.Mount(task.workdir, WORKDIR, ignore=True)] if isinstance(task.workdir, Path) else []
+    return workdir + [collect.Mount(mount.src, mount.dst) for mount in task.file_mounts if isinstance(mount.src, Path)]
 
 
 def send(cluster: Cluster, files: collect.Files, head: str, nodes: int, progress: Progress) -> None:

@@ -14,9 +14,11 @@ def exec_(
     ctx: typer.Context,
     flags: TaskFlags,
     cluster_name: Annotated[str, typer.Argument(metavar="NAME", help="The cluster")],
-    entry: Annotated[list[str] | None, typer.Argument(metavar="FILE | COMMAND...", help="A task file, or a command")] = None,
+    entry: Annotated[
+        list[str] | None, typer.Argument(metavar="FILE | COMMAND...", help="A task file, or a command")
+    ] = None,
     detach: Annotated[bool, typer.Option("-d", "--detach-run", help="Return when the job is queued")] = False,
-) -> int:  # fmt: skip
+) -> int:
     """Run more in a cluster that is up: no setup; the workdir is sent again if there is one.
 
     Jobs start in order. Those that ask for --gpus wait for each other when there are not enough;

@@ -7,22 +7,39 @@ from typing import Annotated
 import typer
 
 from kubectl_sky.commands.taskflags import TaskFlags, read_task, with_task_flags
+from kubectl_sky.errors import UsageError
 
 
 @with_task_flags
 def launch(
     ctx: typer.Context,
     flags: TaskFlags,
-    entry: Annotated[list[str] | None, typer.Argument(metavar="[FILE | -- COMMAND...]", help="A task file, or a command")] = None,
-    cluster_name: Annotated[str | None, typer.Option("-c", "--cluster-name", metavar="NAME", help="Name of the cluster (default: the task's)")] = None,
+    entry: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE | -- COMMAND...]", help="A task file, or a command")
+    ] = None,
+    cluster_name: Annotated[
+        str | None,
+        typer.Option("-c", "--cluster-name", metavar="NAME", help="Name of the cluster (default: the task's)"),
+    ] = None,
     detach: Annotated[bool, typer.Option("-d", "--detach-run", help="Return when the job is handed over")] = False,
     down: Annotated[bool, typer.Option("--down", help="Take the cluster down after its last job")] = False,
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="Accepted for SkyPilot's sake: launch never asks")] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="For SkyPilot's habit: launch never asks")] = False,  # noqa: ARG001
     timeout: Annotated[str, typer.Option("--timeout", metavar="TIME", help="How long to wait for the pods")] = "10m",
-    dry_run: Annotated[str | None, typer.Option("--dry-run", metavar="client|server", help="Create nothing: print it, or let the server check it")] = None,
-    output: Annotated[str | None, typer.Option("-o", "--output", metavar="FORMAT", help="With --dry-run: yaml, json or name")] = None,
-    show_secrets: Annotated[bool, typer.Option("--show-secrets", help="With --dry-run: do not blank out secrets")] = False,
-) -> int:  # fmt: skip
+    dry_run: Annotated[
+        str | None,
+        typer.Option(
+            "--dry-run",
+            metavar="client|server",
+            help="Create nothing, print what would be; `server` lets the cluster check it",
+        ),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="FORMAT", help="With --dry-run: yaml, json or name")
+    ] = None,
+    show_secrets: Annotated[
+        bool, typer.Option("--show-secrets", help="With --dry-run: do not blank out secrets")
+    ] = False,
+) -> int:
     """Run a task: make its pods, send its files, run setup and run, and print what they print.
 
     On a name that is up already: send the files again, run setup, queue the job. The exit code is the job's.
@@ -40,7 +57,11 @@ def launch(
     mode = dryrun.mode(dry_run, output)
     task = read_task(entry or [], flags)
     launching.check_supported(task)
-    options = launching.Options(launching.name_of(task, cluster_name), detach, down, parse_duration(timeout))
+    try:
+        seconds = parse_duration(timeout)
+    except ValueError as error:
+        raise UsageError(f"--timeout: {error}") from None
+    options = launching.Options(launching.name_of(task, cluster_name), detach, down, seconds)
     cluster = kube.connect(ctx.obj)
     if mode:
         return dryrun.run(cluster, task, options, mode, show_secrets)

@@ -10,7 +10,9 @@ import typer
 def ssh(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The cluster, or NAME-1 … for its other nodes")],
-    command: Annotated[list[str] | None, typer.Argument(metavar="[COMMAND]...", help="Run it (default: a shell)")] = None,
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="[COMMAND]...", help="Run it (default: a shell)")
+    ] = None,
     node: Annotated[int | None, typer.Option("--node", metavar="RANK", min=0, help="The node (default: 0)")] = None,
 ) -> int:
     """Open a shell, or run a command, in the task's container.

@@ -51,7 +51,7 @@ class Agent:
                     continue
                 kind, wanted, total = self.demand(job)
                 used = sum(n for k, n, _ in map(self.demand, self.running) if k == kind)
-                if kind in blocked or used and used + wanted > total:
+                if kind in blocked or (used and used + wanted > total):
                     blocked.add(kind)
                     job.set(reason="waiting for %s in use by earlier jobs" % kind)
                     continue
@@ -110,7 +110,7 @@ class Agent:
         self.schedule()
 
     def wait_for_the_end(self):
-        """Returns the exit code of the task: of its last job, when it is to go down after it; 1 when it cannot go on."""
+        """The exit code of the task: its last job's, when it is to go down after it; 1 when it cannot go on."""
         threading.Thread(target=self._watch_own_container, daemon=True).start()
         with self.changed:
             if not self.changed.wait_for(lambda: self.jobs, IDLE_SECONDS):

@@ -114,6 +114,8 @@ class Distributor:
             self.connect()
             self.pull()
             self.watch_client()
+            for node in self.nodes:
+                self.watch_node(node)
             for key, events in self.selector.select(0.1):
                 if key.data is None:
                     self.read_client()
@@ -121,8 +123,6 @@ class Distributor:
                     key.data.write()
                 if key.data is not None and events & selectors.EVENT_READ:
                     self.read_node(key.data)
-            for node in self.nodes:
-                self.watch_node(node)
             self.beat()
             self.flush()
         digests = {str(node.done["digest"]) for node in self.nodes if node.done}

@@ -78,8 +78,10 @@ class Job:
             missing = [n.rank for n in self.nodes if not n.up.is_set()]
             if not missing:
                 return not self.cancelled
-            self.set(status="PENDING", reason="waiting for node%s %s" % (
-                "s" * (len(missing) > 1), ", ".join(map(str, missing))))
+            self.set(
+                status="PENDING",
+                reason="waiting for node%s %s" % ("s" * (len(missing) > 1), ", ".join(map(str, missing))),
+            )
             if time.monotonic() > deadline:
                 self.finish("FAILED_DRIVER", 1, "nodes %s did not come up in %d min" % (missing, NODES_SECONDS // 60))
                 return False
@@ -102,7 +104,7 @@ class Job:
 
         Returns (exit code, reason, rank) of that one, or None.
         """
-        failed = []
+        failed: list = []
 
         def drive(node):
             code, reason = self._part(node, part, script, self.environment(node.rank, phase))
@@ -199,7 +201,8 @@ class Job:
 
         with self.changed:
             size = self.size
-        lines, rest = deque(maxlen=count), {}
+        lines: deque = deque(maxlen=count)
+        rest: dict = {}
         with open(self.log.name, "rb") as log:
             while log.tell() < size:
                 _, length = wire.HEADER.unpack(log.read(wire.HEADER.size))

@@ -3,8 +3,6 @@
 import fcntl
 import os
 import pwd
-import re
-import shlex
 import signal
 import struct
 import termios
@@ -15,7 +13,6 @@ SHELLS = ("bash", "sh", "ash", "dash")
 FALLBACK_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # what only a shell understands: without one, a command that holds any of it cannot be run
 SHELL_ONLY = set("|&;<>()$`\\*?[]#~!{}")
-QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 class NoShell(Exception):
@@ -113,6 +110,9 @@ def command(script, file):
 
 def plain_words(script):
     """The words of a script that is one plain command, or None."""
+    import re  # here, for the sake of the memory of all who have a shell
+    import shlex
+
     lines = [line for line in script.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if len(lines) != 1:
         return None
@@ -120,7 +120,9 @@ def plain_words(script):
         words = shlex.split(lines[0])
     except ValueError:
         return None
-    bare = QUOTED.sub("", lines[0])  # what is quoted is plain, unless a shell would still look into it
+    bare = re.sub(
+        r"'[^']*'|\"[^\"]*\"", "", lines[0]
+    )  # what is quoted is plain, unless a shell would still look into it
     if not words or SHELL_ONLY & set(bare) or "=" in words[0] or re.search(r'"[^"]*[$`\\][^"]*"', lines[0]):
         return None
     return words

@@ -119,8 +119,8 @@ class Job:
                 pass
 
 
-jobs = {}
-children = {}  # pid -> what to call with its exit code
+jobs: dict = {}
+children: dict = {}  # pid -> what to call with its exit code
 lock = threading.RLock()  # held from fork to the entry in `children`: nobody is reaped before
 image_folder = os.getcwd()
 
@@ -352,7 +352,7 @@ def link_session_tools():
 
 
 def hold_alive():
-    """Keeps the `ssh` container's fifo open for writing: its end is how that container learns of ours, whatever ends it."""
+    """Keeps the `ssh` container's fifo open for writing: whatever ends us, that is how that container learns of it."""
     path = wire.RUN + "/alive"
     try:
         os.mkfifo(path, 0o666)

@@ -1,0 +1,120 @@
+"""The real program on a real cluster: $KUBECONFIG's, or the project's own, which is brought up if it is not.
+
+Images: on the project's cluster `sky-test/*:1` are on the nodes; for another cluster set SKY_TEST_IMAGES to a prefix
+under which it finds them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+IMAGES = os.environ.get("SKY_TEST_IMAGES", "sky-test")
+KINDS = "jobs,pods,services,secrets,configmaps"
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+    def __str__(self) -> str:
+        return f"exit {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
+
+
+@dataclass
+class Sky:
+    """`kubectl sky` in one namespace."""
+
+    namespace: str
+    kubeconfig: str
+    env: dict[str, str] = field(default_factory=dict)
+    cwd: Path = PROJECT
+
+    def argv(self, *args: str) -> list[str]:
+        """$KUBECTL_SKY is the built program to test; else it is run from the source."""
+        program = os.environ.get("KUBECTL_SKY")
+        start = [program] if program else [sys.executable, "-m", "kubectl_sky"]
+        return [*start, "--namespace", self.namespace, *args]
+
+    def environment(self) -> dict[str, str]:
+        default = {"KUBECTL_SKY_DEFAULT_IMAGE": image("python"), "PYTHONPATH": str(PROJECT)}
+        return {**os.environ, **default, "KUBECONFIG": self.kubeconfig, **self.env}
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            self.argv(*args), env=self.environment(), cwd=self.cwd, text=True, stdin=pipe, stdout=pipe, stderr=pipe
+        )
+
+    def run(self, *args: str, stdin: str = "", timeout: float = 120) -> Result:
+        done = subprocess.run(
+            self.argv(*args), env=self.environment(), cwd=self.cwd, text=True, input=stdin, capture_output=True,
+            timeout=timeout,
+        )  # fmt: skip
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def ok(self, *args: str, **options: float) -> Result:
+        """The same, and it must succeed."""
+        result = self.run(*args, **options)  # type: ignore[arg-type]
+        assert result.code == 0, result
+        return result
+
+    def kubectl(self, *args: str, check: bool = True) -> str:
+        env = {**os.environ, "KUBECONFIG": self.kubeconfig}
+        argv = ["kubectl", "--namespace", self.namespace, *args]
+        return subprocess.run(argv, env=env, text=True, capture_output=True, check=check).stdout
+
+    def objects(self) -> list[str]:
+        """Everything of the namespace, as `kind/name`."""
+        kinds = self.kubectl("api-resources", "--verbs=list", "--namespaced", "-o", "name").split()
+        wanted = ",".join(kind for kind in kinds if not kind.startswith("events"))
+        return sorted(self.kubectl("get", wanted, "-o", "name", "--ignore-not-found").split())
+
+    def pods(self, name: str) -> list[dict]:
+        found = json.loads(self.kubectl("get", "pods", "-l", f"app.kubernetes.io/instance={name}", "-o", "json"))
+        return found["items"]
+
+
+def image(name: str) -> str:
+    return f"{IMAGES}/{name}:1"
+
+
+def eventually(what: str, check, seconds: float = 60) -> None:
+    """Waits until `check()` is true."""
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="session")
+def kubeconfig() -> str:
+    given = os.environ.get("KUBECONFIG")
+    if given:
+        return given
+    from tests import cluster
+
+    return str(cluster.ensure(nodes=3))
+
+
+@pytest.fixture
+def sky(kubeconfig: str) -> Iterator[Sky]:
+    """A namespace of the test's own, taken away after it."""
+    name = f"sky-e2e-{uuid.uuid4().hex[:8]}"
+    sky = Sky(name, kubeconfig)
+    sky.kubectl("create", "namespace", name)
+    eventually("the namespace has a service account", lambda: sky.kubectl("get", "sa", "default", check=False))
+    yield sky
+    sky.kubectl("delete", "namespace", name, "--wait=false")
