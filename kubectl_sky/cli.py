@@ -10,7 +10,6 @@ are read to the end. So `exec NAME ls -n`: -n is for ls; `exec -n ns NAME ls`, `
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 from collections.abc import Mapping, Sequence
@@ -206,6 +205,8 @@ def program_name(path: str) -> str:
 
 def suggestion(name: str, program: str) -> str:
     """Next step after a verb that does not exist."""
+    import difflib
+
     near = difflib.get_close_matches(name, VERBS, n=3, cutoff=0.5)
     if near:
         return "did you mean " + " or ".join(f"`{program} {one}`" for one in near) + "?"

@@ -47,6 +47,11 @@ def api_error(
         causes = (answer.get("details") or {}).get("causes") or []
         error = ApiError(status, reason, *explained(Answer(status, text, causes, context)))
     else:
+        if status == 404:
+            # of a group of APIs that is not installed
+            return ApiError(
+                status, reason, f"the cluster does not know {path}", "see what it has: kubectl api-resources"
+            )
         said = body.decode("utf-8", "replace").strip()[:300] or "no explanation given"
         hint = "a proxy, or a server that is not Kubernetes, may be between: kubectl cluster-info"
         error = ApiError(status, reason, f"{method} {path} was answered with HTTP {status}: {said}", hint)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import names, state
-from kubectl_sky.errors import Expired, Failure
+from kubectl_sky.errors import ApiError, Expired, Failure
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
@@ -42,7 +42,7 @@ class Row:
         return [str(pod.get("status", {}).get("podIP") or "<none>") for pod in self.pods]
 
 
-def row(job: Object, pods: Sequence[Object]) -> Row:
+def row(job: Object, pods: Sequence[Object], events: Sequence[Object] = ()) -> Row:
     """What a Job and its pods say about a task."""
     metadata, spec = job["metadata"], job.get("spec", {})
     annotations = metadata.get("annotations") or {}
@@ -56,18 +56,23 @@ def row(job: Object, pods: Sequence[Object]) -> Row:
         resources=annotations.get("kubectl-sky/resources", ""),
         wanted=spec.get("parallelism") or 1,
         ready=state.ready(pods),
-        state=state.task_state(job, pods),
+        state=state.task_state(job, pods, events),
         created=metadata.get("creationTimestamp", ""),
         pods=tuple(sorted(state.newest(pods), key=lambda pod: pod["metadata"]["name"])),
     )
 
 
 class Board:
-    """The Jobs and pods of all tasks, kept up to date by watch events. `namespace` None: all namespaces."""
+    """The Jobs and pods of all tasks, kept up to date by watch events. `namespace` None: all namespaces.
 
-    def __init__(self, cluster: Cluster, namespace: str | None, selector: str | None = None):
+    `reasons`: read the namespace's events too, which tell more about what is not up.
+    """
+
+    def __init__(self, cluster: Cluster, namespace: str | None, selector: str | None = None, reasons: bool = False):
         where = f"/namespaces/{namespace}" if namespace else ""
         self.cluster = cluster
+        self.events_path = f"/api/v1{where}/events" if reasons else None
+        self.events: list[Object] = []
         self.paths = {"Job": f"/apis/batch/v1{where}/jobs", "Pod": f"/api/v1{where}/pods"}
         self.selectors = {"Job": f"{names.OURS},{selector}" if selector else names.OURS, "Pod": names.OURS}
         self.things: dict[str, dict[str, Object]] = {}
@@ -75,13 +80,23 @@ class Board:
 
     def load(self) -> None:
         """List both kinds, side by side."""
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(3) as pool:
+            events = pool.submit(self._events)
             found = {kind: pool.submit(self.cluster.get, path, labelSelector=self.selectors[kind])
                      for kind, path in self.paths.items()}  # fmt: skip
         for kind, answer in found.items():
             listed = answer.result()
             self.things[kind] = {item["metadata"]["uid"]: item for item in listed["items"]}
             self.versions[kind] = listed["metadata"]["resourceVersion"]
+        self.events = events.result()
+
+    def _events(self) -> list[Object]:
+        if not self.events_path:
+            return []
+        try:
+            return list(self.cluster.get(self.events_path)["items"])
+        except ApiError:
+            return []  # without the right to read events less is explained
 
     def rows(self, patterns: Sequence[str] = ()) -> list[Row]:
         """The tasks whose names match one of the globs (none: all), by namespace and name."""
@@ -90,7 +105,7 @@ class Board:
             of_job.setdefault((pod["metadata"].get("labels") or {}).get(CONTROLLER_UID, ""), []).append(pod)
         jobs = sorted(self.things["Job"].items(), key=lambda one: _place(one[1]))
         chosen = [(uid, job) for uid, job in jobs if not patterns or matches(job["metadata"]["name"], patterns)]
-        return [row(job, of_job.get(uid, [])) for uid, job in chosen]
+        return [row(job, of_job.get(uid, []), self.events) for uid, job in chosen]
 
     def job_names(self) -> list[str]:
         return sorted({job["metadata"]["name"] for job in self.things["Job"].values()})

@@ -39,7 +39,7 @@ def status(
 
     form = Format.parse(output)
     cluster = kube.connect(ctx.obj)
-    board = Board(cluster, None if everywhere else cluster.namespace, selector)
+    board = Board(cluster, None if everywhere else cluster.namespace, selector, reasons=bool(wanted))
     board.load()
     printer = Printer(form, everywhere, not no_headers, cluster.context)
     rows = board.rows(wanted or ())
@@ -87,15 +87,21 @@ class Printer:
         else:
             headers = self.cells_of(HEADERS, WIDE, "namespace") if self.headers else ()
             print(table([self.cells(row) for row in rows], headers), end="", flush=True)
-        self.printed = {(row.namespace, row.name): self.cells(row) for row in rows}
+        self.printed |= {(row.namespace, row.name): self.cells(row) for row in rows}
 
     def show_changed(self, rows: Sequence[Row]) -> None:
         changed = [row for row in rows if self.printed.get((row.namespace, row.name), [])[:-1] != self.cells(row)[:-1]]
-        before = self.printed
-        if changed:
-            self.headers = self.headers and not before
+        if not changed:
+            return
+        if self.form in (Format.TABLE, Format.WIDE):
+            # among the rows printed before, the columns stay where they were
+            lines = table(
+                [*self.printed.values(), *map(self.cells, changed)], self.cells_of(HEADERS, WIDE, "namespace")
+            )
+            print("\n".join(lines.splitlines()[-len(changed) :]), flush=True)
+        else:
             self.show(changed)
-        self.printed = before | {(row.namespace, row.name): self.cells(row) for row in rows}
+        self.printed |= {(row.namespace, row.name): self.cells(row) for row in rows}
 
     def cells(self, row: Row) -> list[str]:
         plain = (row.name, f"{row.ready}/{row.wanted}", row.resources, str(row.state), age(row.created))

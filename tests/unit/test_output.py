@@ -57,6 +57,17 @@ def test_yaml_of_any_text_is_read_back(text: str) -> None:
     assert yaml.safe_load(output.to_yaml({"run": text})) == {"run": text}
 
 
+def test_yaml_of_random_texts_is_read_back() -> None:
+    import random
+
+    chance = random.Random(7)
+    letters = "a \n\t:#-|>'\"é\u2028\x85\r\ufeff\x00😀BLOCK-0-"
+    for _ in range(3000):
+        text = "".join(chance.choice(letters) for _ in range(chance.randrange(12)))
+        data = {"a": text, "b": [text, {"c": text, "d": "BLOCK-0-"}, [text]], "e": "x\ny"}
+        assert yaml.safe_load(output.to_yaml(data)) == data
+
+
 def test_yaml_for_people() -> None:
     labels = {"b": "1", "a": "2"}
     text = output.manifests([{"kind": "Job", "run": "a\nb\n", "labels": labels, "again": labels}, {"kind": "Secret"}])
