@@ -62,7 +62,7 @@ def to_yaml(data: Any) -> str:
             return True
 
     def scalar(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-        # PyYAML writes these line ends as they are in single quotes, and reads them back as \\n.
+        # PyYAML writes these line ends as they are in single quotes, and reads them back as \n.
         style = '"' if re.search("[\x85\u2028\u2029]", value) else None
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
