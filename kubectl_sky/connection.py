@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -75,6 +76,12 @@ class Connection:
     password: str | None = None
     cache_dir: str | None = None
     verbosity: int = 0
+
+    def command(self, verb: str, words: str) -> str:
+        """A `kubectl sky` command to paste that goes to the same place."""
+        shown = (("-n", self.namespace), ("--context", self.context), ("--kubeconfig", self.kubeconfig))
+        place = "".join(f" {flag} {shlex.quote(value)}" for flag, value in shown if value)
+        return f"kubectl sky {verb}{place} {words}"
 
     def kubectl_flags(self) -> list[str]:
         """The same connection as flags for a `kubectl` subprocess.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import cluster_objects, facts, identity, launching, podspec, settings
+from kubectl_sky import cluster_objects, facts, identity, launching, optimizer, podspec, settings
 from kubectl_sky.errors import UsageError
 from kubectl_sky.output import Format, manifests
 
@@ -29,7 +29,7 @@ def mode(dry_run: str | None, output: str | None) -> tuple[str, Format] | None:
 
 def run(cluster: Cluster, task: Task, options: launching.Options, how: tuple[str, Format], show_secrets: bool) -> int:
     """Prints the manifests; with `server` after the server has checked them. Raises Failure with what it refuses."""
-    found = facts.gather(cluster, settings.load(), bool(task.resources.accelerators))
+    found = facts.gather(cluster, settings.load(), optimizer.wants_accelerators(task))
     plan = launching.plan(task, options, found, identity.new_identity())
     rendered = podspec.render(plan)
     if how[0] == "server":

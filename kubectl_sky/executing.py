@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def execute(cluster: Cluster, name: str, task: Task, detach: bool) -> int:
     """Sends the files, queues the job, follows it; returns its exit code. Raises Failure."""
     if not task.run:
-        raise UsageError("there is nothing to run", f"kubectl sky exec {name} COMMAND")
+        raise UsageError("there is nothing to run", cluster.connection.command("exec", f"{name} COMMAND"))
     with Progress() as progress:
         files = collect.collect(uploading.mounts(task))
         pods = cluster_objects.pods(cluster, name)
@@ -35,5 +35,5 @@ def execute(cluster: Cluster, name: str, task: Task, detach: bool) -> int:
         request = {"op": "submit", "spec": spec, "follow": not detach}
         result = running.follow(cluster, name, request, task.num_nodes, head, progress)
         if detach:
-            print(f"Queued. See it: kubectl sky logs {name}", file=sys.stderr)
+            print(f"Queued. See it: {cluster.connection.command('logs', name)}", file=sys.stderr)
         return result

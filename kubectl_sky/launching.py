@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import cluster_objects, collect, facts, identity, names, podspec, running, settings, uploading
+from kubectl_sky import (
+    cluster_objects,
+    collect,
+    facts,
+    identity,
+    names,
+    optimizer,
+    podspec,
+    running,
+    settings,
+    uploading,
+)
 from kubectl_sky.errors import EXIT_INTERRUPT, Failure, TaskErrors, UsageError
 from kubectl_sky.output import Progress
 from kubectl_sky.startup import Startup
@@ -40,6 +51,7 @@ def code() -> dict[str, str]:
 
 def plan(task: Task, options: Options, found: podspec.Facts, key: podspec.Identity) -> podspec.Plan:
     """Everything that the manifests depend on. Raises UsageError when the task is too large for a Secret."""
+    task = optimizer.choose(task, found.nodes)
     job = podspec.job_spec(task) if not uploading.mounts(task) and (task.run or task.setup) else None
     made = podspec.Plan(
         task=task,
@@ -79,7 +91,8 @@ def launch(cluster: Cluster, task: Task, options: Options) -> int:
         if request is None:
             if not (task.run or task.setup):
                 progress.close()
-                print(f"{options.name} is up. Use it: kubectl sky exec {options.name} COMMAND", file=sys.stderr)
+                usage = cluster.connection.command("exec", f"{options.name} COMMAND")
+                print(f"{options.name} is up. Use it: {usage}", file=sys.stderr)
                 return 0
             request = {"op": "submit", "spec": podspec.job_spec(task), "down": options.down}
         request["follow"] = not options.detach
@@ -90,7 +103,7 @@ def launch(cluster: Cluster, task: Task, options: Options) -> int:
             _leave(cluster, options)
             raise
         if options.detach:
-            print(f"Detached. See it: kubectl sky logs {options.name}", file=sys.stderr)
+            print(f"Detached. See it: {cluster.connection.command('logs', options.name)}", file=sys.stderr)
         elif result != EXIT_INTERRUPT:
             _leave(cluster, options)
         return result
@@ -108,11 +121,11 @@ def _pods(
     """The Job of the task, made unless it is up; and how to follow its first job if it takes that one along."""
     with ThreadPoolExecutor(3) as pool:
         existing = pool.submit(_existing, cluster, options.name, progress)
-        found = pool.submit(facts.gather, cluster, settings.load(), bool(task.resources.accelerators))
+        found = pool.submit(facts.gather, cluster, settings.load(), optimizer.wants_accelerators(task))
         key = pool.submit(identity.new_identity)
         job = existing.result()
         if job:
-            _check_fits(task, job, options.name)
+            _check_fits(task, job, cluster)
             return job, None
         made = plan(task, options, found.result(), key.result())
     job = cluster_objects.create(cluster, podspec.render(made))
@@ -131,8 +144,9 @@ def _existing(cluster: Cluster, name: str, progress: Progress) -> dict[str, Any]
     return None
 
 
-def _check_fits(task: Task, job: dict[str, Any], name: str) -> None:
+def _check_fits(task: Task, job: dict[str, Any], cluster: Cluster) -> None:
     """A second launch uses the nodes that are there; raises UsageError when it asks for other ones."""
+    name = job["metadata"]["name"]
     there = json.loads(job["metadata"].get("annotations", {}).get(SHAPE, "{}"))
     other = [
         f"{what}: asked for {wanted}, has {there.get(what) or 'the default'}"
@@ -144,7 +158,7 @@ def _check_fits(task: Task, job: dict[str, Any], name: str) -> None:
         other.append(f"num_nodes: asked for {task.num_nodes}, has {nodes}")
     if other:
         text = "\n".join([f"{name} is up already, with other resources:", *(f"  {line}" for line in other)])
-        raise UsageError(text, f"kubectl sky down {name}, or launch under another name with -c NAME")
+        raise UsageError(text, f"{cluster.connection.command('down', name)}, or launch under another name with -c NAME")
 
 
 def check_supported(task: Task) -> None:

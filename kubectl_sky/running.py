@@ -121,8 +121,8 @@ def follow(
     except KeyboardInterrupt:
         printer.close()
         progress.close()
-        job = f" {follower.job}" if follower.job else ""
-        print(f"\nDetached; the job runs on. Come back: kubectl sky logs {name}{job}", file=sys.stderr)
+        back = cluster.connection.command("logs", f"{name} {follower.job or ''}".rstrip())
+        print(f"\nDetached; the job runs on. Come back: {back}", file=sys.stderr)
         return EXIT_INTERRUPT
     finally:
         progress.close()
@@ -142,7 +142,7 @@ def conclude(cluster: Cluster, name: str, state: dict[str, Any], followed: bool 
         return 0
     if status not in ("FAILED", "FAILED_SETUP", "FAILED_DRIVER", "CANCELLED"):
         return 0  # it goes on; only its log so far was asked for
-    raise Failure(f"job {number} {_why(cluster, name, state)}", _next_step(name, state), state["exit"] or 1)
+    raise Failure(f"job {number} {_why(cluster, name, state)}", _next_step(cluster, name, state), state["exit"] or 1)
 
 
 def _why(cluster: Cluster, name: str, state: dict[str, Any]) -> str:
@@ -170,9 +170,9 @@ def _lost(cluster: Cluster, name: str) -> str:
     return state.message or state.reason or "its node went away"
 
 
-def _next_step(name: str, state: dict[str, Any]) -> str | None:
+def _next_step(cluster: Cluster, name: str, state: dict[str, Any]) -> str | None:
     if (state.get("reason") or "").startswith("oom:"):
-        return f"ask for more: kubectl sky down {name}, then launch with --memory GB"
+        return f"ask for more: {cluster.connection.command('down', name)}, then launch with --memory GIB"
     return None
 
 

@@ -127,9 +127,10 @@ class Startup:
     def _too_late(self, seconds: float) -> Failure:
         state = task_state(self.job, list(self.pods.values()), self.events)
         why = state.message or state.reason or "no reason given"
+        command = self.cluster.connection.command
         return Failure(
             f"{self.name} has not started within {seconds:g} s: {why}",
-            f"it goes on waiting: `kubectl sky logs {self.name}` follows it, `kubectl sky down {self.name}` ends it"
+            f"it goes on waiting: `{command('logs', self.name)}` follows it, `{command('down', self.name)}` ends it"
             + (f"\n{state.hint}" if state.hint else ""),
             EXIT_TIMEOUT,
         )
