@@ -28,8 +28,9 @@ class Settings:
         """One of our two images, as it is called on the mirror."""
         if not self.registry_mirror:
             return image
-        registry, _, rest = image.partition("/")
-        path = rest if "." in registry or ":" in registry or registry == "localhost" else image
+        first, slash, rest = image.partition("/")
+        has_registry = slash and ("." in first or ":" in first or first == "localhost")
+        path = rest if has_registry else image
         return f"{self.registry_mirror.rstrip('/')}/{path}"
 
 

@@ -18,7 +18,7 @@ import wire
 from job import LOGS, Job
 from nodes import Node
 
-TASK = "/sky/etc/task.json"
+TASK = wire.ETC + "/task.json"
 IDLE_SECONDS = 3600.0  # without a first job: whoever launched this went away before saying what to run
 LINGER_SECONDS = 15.0  # for somebody to see the end of the last job before the pods go
 

@@ -8,11 +8,11 @@ import time
 import wire
 
 SSH = "/sky/tools/bin/ssh"
-KEY = "/sky/etc/id_ed25519"
+KEY = wire.ETC + "/id_ed25519"
 OPTIONS = {
     "BatchMode": "yes",
     "HostKeyAlias": "kubectl-sky",
-    "UserKnownHostsFile": "/sky/etc/known_hosts",
+    "UserKnownHostsFile": wire.ETC + "/known_hosts",
     "StrictHostKeyChecking": "yes",
     "IdentitiesOnly": "yes",
     "ConnectTimeout": "5",

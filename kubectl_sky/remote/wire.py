@@ -11,6 +11,7 @@ import struct
 import time
 
 RUN = os.environ.get("SKY_RUN", "/sky/run")
+ETC = os.environ.get("SKY_ETC", "/sky/etc")
 SUPERVISOR = RUN + "/supervisor.sock"
 AGENT = RUN + "/agent.sock"
 
