@@ -138,12 +138,10 @@ def _tokens(glob: bytes, anchored: bool) -> Iterator[bytes]:
     at = 0
     while at < len(glob):
         rest, start = glob[at:], at == 0 or glob[at - 1 : at] == b"/"
-        if anchored and start and rest.startswith(b"**/"):
-            yield b"(?:.*/)?"
-            at += 3
-        elif anchored and start and rest == b"**":
-            yield b".+"
-            at += 2
+        stars = re.match(rb"\*{2,}(/|\Z)", rest) if anchored and start else None
+        if stars:
+            yield b"(?:.*/)?" if stars[1] else b".+"
+            at += stars.end()
         elif rest.startswith(b"*"):
             yield b"[^/]*"
             at += len(rest) - len(rest.lstrip(b"*"))

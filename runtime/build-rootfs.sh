@@ -59,8 +59,8 @@ echo "programs"
 cp -L /usr/bin/rsync /usr/bin/ssh /usr/bin/ssh-keygen /usr/bin/scp /tmp/unpack/usr/lib/openssh/sftp-server "$box/bin/"
 cp -L /tmp/unpack/usr/sbin/sshd "$out/usr/sbin/"
 for lib in $(libs "$box"/bin/* "$box/lib/$py"/lib-dynload/*.so); do cp -L "$lib" "$box/lib/"; done
-# name look-ups: part of glibc here, but still asked for by name
-for lib in libnss_files.so.2 libnss_dns.so.2 libresolv.so.2; do cp -L "$(dirname "$(libs /bin/ls | grep libc.so)")/$lib" "$box/lib/"; done
+# asked for by name at run time: for name look-ups, and by glibc for the end of a thread
+for lib in libnss_files.so.2 libnss_dns.so.2 libresolv.so.2 libgcc_s.so.1; do cp -L "$(dirname "$(libs /bin/ls | grep libc.so)")/$lib" "$box/lib/"; done
 for lib in $(libs "$out/usr/sbin/sshd"); do [ -e "$box/lib/${lib##*/}" ] || cp -L "$lib" "$out/usr/lib/sshd/"; done
 for program in "$box"/bin/* "$out/usr/sbin/sshd"; do
   # RPATH and not RUNPATH: it wins over an image's LD_LIBRARY_PATH, and holds for the libraries' own libraries

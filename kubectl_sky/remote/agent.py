@@ -155,6 +155,7 @@ def main():
 
     threading.Thread(target=accept, daemon=True).start()
     agent.leave(agent.wait_for_the_end())
+    os._exit(0)  # at once, whatever its threads wait for
 
 
 if __name__ == "__main__":

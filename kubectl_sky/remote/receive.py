@@ -28,6 +28,7 @@ else:
 
 BEAT_SECONDS = 0.5
 LAST_SECONDS = 5.0
+RANGES = 1000  # that one NEED carries
 RUN = os.environ.get("SKY_RUN", "/sky/run")
 
 
@@ -239,6 +240,8 @@ class Ranges:
             self._count += 1
             return
         self._close()
+        if len(self._packed) == RANGES:
+            self.flush()
         self._first, self._count = index, 1
 
     def flush(self) -> None:
@@ -250,8 +253,6 @@ class Ranges:
         if self._count:
             self._packed.append(frames.RANGE.pack(self._first, self._count))
         self._count = 0
-        if len(self._packed) >= 1000:
-            self.flush()
 
 
 def unpack(data: bytes, limit: int) -> bytes:
@@ -276,8 +277,9 @@ def main() -> int:
         receiver.run()
     except (Gone, BrokenPipeError, ConnectionResetError):
         return 1
-    except (Refused, OSError, ValueError, KeyError, frames.BadFrame) as e:
-        error = {"message": str(e), "code": getattr(e, "code", 0)}
+    except Exception as e:  # whatever it is: the user learns of it
+        text = str(e) if isinstance(e, (Refused, OSError)) else "%s: %s" % (type(e).__name__, e)
+        error = {"message": text, "code": getattr(e, "code", 0)}
         link.say_last(frames.ERROR, json.dumps(error).encode())
         return 1
     finally:

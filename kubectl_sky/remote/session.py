@@ -39,7 +39,7 @@ def window():
 
 def relay(master):
     """Copies between sshd's terminal and the task's, until the task's closes."""
-    tty.setraw(0)
+    tty.setraw(0, termios.TCSANOW)  # without a flush: people type before the shell is there
     wake, wakes = os.pipe()
     os.set_blocking(wakes, False)
     signal.set_wakeup_fd(wakes)

@@ -106,6 +106,7 @@ class Tree:
             raise refused(place, e) from e
         self._here, self._fd = None, -1  # type: bytes | None, int
         self._missing = None  # type: bytes | None
+        self._noted = None  # type: bytes | None
 
     def close(self) -> None:
         os.close(self._root_fd)
@@ -222,8 +223,6 @@ class Tree:
         if self._fd >= 0:
             os.close(self._fd)
         self._fd, self._here, self._missing = fd, folder, None
-        if create:
-            self.journal.note(os.path.join(self.root, folder))
         return True
 
     def _step(self, fd: int, name: bytes, create: bool) -> int:
@@ -254,8 +253,10 @@ class Tree:
         os.mkdir(name, 0o700, dir_fd=fd)
 
     def _create(self, make: Callable[[], T]) -> T:
-        try:
+        if self._noted != self._here:
             self.journal.note(os.path.join(self.root, self._here or b""))
+            self._noted = self._here
+        try:
             return make()
         except PermissionError:
             loosen(self._fd)  # a read-only folder of the user's: its own record comes later and sets its mode
