@@ -177,7 +177,7 @@ class Stream:
 
     def _watch(self) -> None:
         """Keeps the other side assured that we live, and ends the attempt when nothing is heard from there."""
-        while not self._closed.wait(min(1.0, self._stall / 4)):
+        while not self._closed.wait(min(1.0, self._stall / 8)):
             now = time.monotonic()
             if now - self._heard > self._stall:
                 self._fail(Broken(f"nothing came from the pod for {self._stall:g} s"))

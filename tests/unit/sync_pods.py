@@ -1,4 +1,4 @@
-"""Pods for tests of the sync: the real receive.py and distribute.py as processes, behind sockets as the supervisor's."""
+"""Pods for tests of the sync: the real receive.py and distribute.py, behind sockets such as the supervisor's."""
 
 from __future__ import annotations
 
