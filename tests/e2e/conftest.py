@@ -13,6 +13,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,10 +72,11 @@ class Sky:
         assert result.code == 0, result
         return result
 
-    def kubectl(self, *args: str, check: bool = True) -> str:
+    def kubectl(self, *args: str, check: bool = True, stdin: str = "") -> str:
         env = {**os.environ, "KUBECONFIG": self.kubeconfig}
         argv = ["kubectl", "--namespace", self.namespace, *args]
-        return subprocess.run(argv, env=env, text=True, capture_output=True, check=check).stdout
+        done = subprocess.run(argv, env=env, text=True, input=stdin, capture_output=True, check=check, timeout=120)
+        return done.stdout
 
     def objects(self) -> list[str]:
         """Everything of the namespace, as `kind/name`."""
@@ -109,12 +111,21 @@ def kubeconfig() -> str:
     return str(cluster.ensure(nodes=3))
 
 
-@pytest.fixture
-def sky(kubeconfig: str) -> Iterator[Sky]:
-    """A namespace of the test's own, taken away after it."""
+@contextmanager
+def namespace(kubeconfig: str) -> Iterator[Sky]:
+    """A new namespace, taken away at the end."""
     name = f"sky-e2e-{uuid.uuid4().hex[:8]}"
     sky = Sky(name, kubeconfig)
     sky.kubectl("create", "namespace", name)
     eventually("the namespace has a service account", lambda: sky.kubectl("get", "sa", "default", check=False))
-    yield sky
-    sky.kubectl("delete", "namespace", name, "--wait=false")
+    try:
+        yield sky
+    finally:
+        sky.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def sky(kubeconfig: str) -> Iterator[Sky]:
+    """A namespace of the test's own."""
+    with namespace(kubeconfig) as sky:
+        yield sky
