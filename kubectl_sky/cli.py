@@ -81,7 +81,11 @@ def invoke(verb: Verb, title: str, args: list[str], given: Scan) -> int:
     command = typer.main.get_command(app)
     args = given.after_verb(args, takes_value(command), verb.command_after)
     try:
-        code = command.main(args, prog_name=title, standalone_mode=False, obj=given.connection())
+        # not main(): that makes a closed pipe, Ctrl-C and Ctrl-D its own way
+        with command.make_context(title, args, obj=given.connection()) as context:
+            code = command.invoke(context)
+    except typer.Exit as done:
+        return done.exit_code
     except typer._click.exceptions.UsageError as error:
         text = error.format_message().rstrip(".")
         raise UsageError(text[:1].lower() + text[1:], f"see: {title} --help") from None

@@ -41,6 +41,15 @@ def get_job(cluster: Cluster, name: str) -> Manifest | None:
     return job
 
 
+def check_namespace(cluster: Cluster) -> None:
+    """Raises ApiError when the namespace does not exist. Lists are empty there: it explains why nothing was found."""
+    try:
+        cluster.get(f"/api/v1/namespaces/{cluster.namespace}")
+    except ApiError as error:
+        if error.status == 404:
+            raise
+
+
 def pods(cluster: Cluster, name: str) -> list[Manifest]:
     """The task's pods, by rank; of several with one rank (one was replaced) the newest."""
     found = cluster.get(collection(cluster, "Pod"), labelSelector=names.selector(name))["items"]

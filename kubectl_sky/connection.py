@@ -77,11 +77,11 @@ class Connection:
     cache_dir: str | None = None
     verbosity: int = 0
 
-    def command(self, verb: str, words: str) -> str:
+    def command(self, verb: str, words: str = "") -> str:
         """A `kubectl sky` command to paste that goes to the same place."""
         shown = (("-n", self.namespace), ("--context", self.context), ("--kubeconfig", self.kubeconfig))
         place = "".join(f" {flag} {shlex.quote(value)}" for flag, value in shown if value)
-        return f"kubectl sky {verb}{place} {words}"
+        return f"kubectl sky {verb}{place} {words}".rstrip()
 
     def kubectl_flags(self) -> list[str]:
         """The same connection as flags for a `kubectl` subprocess.

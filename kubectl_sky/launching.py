@@ -81,8 +81,9 @@ def shape(task: Task) -> dict[str, Any]:
 
 def launch(cluster: Cluster, task: Task, options: Options) -> int:
     """Runs the task; returns its exit code (0 when detached). Raises Failure."""
+    cluster.kubectl()  # first: nothing is made where it is missing
     with Progress(f"Launching {options.name}") as progress:
-        files = collect.collect(uploading.mounts(task))  # first: nothing is made for files that cannot be read
+        files = collect.collect(uploading.mounts(task))  # nor for files that cannot be read
         job, request = _pods(cluster, task, options, progress)
         there = job["spec"].get("parallelism", 1)
         head = Startup(cluster, job).wait(progress, options.timeout)

@@ -63,9 +63,11 @@ def explain(cluster: Cluster, name: str) -> State:
 
 
 def unknown(cluster: Cluster, name: str) -> Failure:
+    """What to raise when there is no such task. Raises ApiError itself when there is no such namespace."""
+    cluster_objects.check_namespace(cluster)
     return Failure(
         f"there is no cluster {name!r} in namespace {cluster.namespace} of context {cluster.context}",
-        "kubectl sky status lists what there is",
+        f"{cluster.connection.command('status')} lists what there is",
     )
 
 

@@ -34,7 +34,7 @@ def down(
       kubectl sky down 'sweep-*' -y
       kubectl sky down -a
     """
-    from kubectl_sky import kube, teardown
+    from kubectl_sky import cluster_objects, kube, teardown
 
     names = [name.removeprefix("job.batch/") for name in wanted or ()]
     check(names, everything, everywhere)
@@ -53,6 +53,7 @@ def down(
     elif not absent:
         print(f"Nothing to take down in namespace {cluster.namespace}.", file=sys.stderr)
     if absent:
+        cluster_objects.check_namespace(cluster)
         text = ", ".join(repr(name) for name in absent)
         raise Failure(f"there is no cluster {text} in namespace {cluster.namespace}", near(absent[0], known))
     return 0

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kubectl_sky import cluster_objects
 from kubectl_sky.errors import Failure
 from kubectl_sky.output import Format, age, listing, near, table
 from kubectl_sky.overview import Board, Row, is_glob
+
+if TYPE_CHECKING:
+    from kubectl_sky.kube import Cluster
 
 HEADERS = ("name", "nodes", "resources", "status", "age")
 WIDE = ("context", "namespace", "user", "image", "node", "ip")
@@ -46,7 +50,7 @@ def status(
     printer.show(rows)
     if wanted and form in (Format.TABLE, Format.WIDE):
         explain(rows)
-    missing(wanted or (), rows, board.job_names(), cluster.namespace)
+    missing(wanted or (), rows, board.job_names(), cluster, everywhere)
     if not rows and form in (Format.TABLE, Format.WIDE):
         where = "any namespace" if everywhere else f"namespace {cluster.namespace}"
         print(f"No clusters in {where}. To make one: kubectl sky launch task.yaml", file=sys.stderr)
@@ -63,13 +67,18 @@ def explain(rows: Sequence[Row]) -> None:
             print(f"{row.name}: {row.state.message}", *filter(None, [row.state.hint]), sep="\n  ", file=sys.stderr)
 
 
-def missing(wanted: Sequence[str], rows: Sequence[Row], known: Sequence[str], namespace: str) -> None:
+def missing(
+    wanted: Sequence[str], rows: Sequence[Row], known: Sequence[str], cluster: Cluster, everywhere: bool
+) -> None:
     """Raises Failure for names (not globs) that are not among the rows."""
     shown = {row.name for row in rows}
     absent = [name for name in wanted if not is_glob(name) and name not in shown]
     if absent:
+        if not everywhere:
+            cluster_objects.check_namespace(cluster)
         text = ", ".join(repr(name) for name in absent)
-        raise Failure(f"there is no cluster {text} in namespace {namespace}", near(absent[0], known))
+        where = "any namespace" if everywhere else f"namespace {cluster.namespace}"
+        raise Failure(f"there is no cluster {text} in {where}", near(absent[0], known))
 
 
 class Printer:
