@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 WORKDIR = "~/sky_workdir"
 DISTRIBUTE = ["/sky/tools/bin/python3", "-SE", "/sky/code/distribute.py"]
+STALL_SECONDS = 20.0  # both ends beat twice a second: such a silence is a dead connection
 QUIET_SECONDS = 1.0  # an upload that is over before is not worth a word
 
 
@@ -39,7 +40,7 @@ def send(cluster: Cluster, files: collect.Files, head: str, nodes: int, progress
         if time.monotonic() - began > QUIET_SECONDS:
             progress.update(f"Sending files: {_bar(done, total)} {_megabytes(done)} of {_megabytes(total)} MB")
 
-    result = sync.upload(open_stream, files, on_progress if progress.live else None)
+    result = sync.upload(open_stream, files, on_progress if progress.live else None, stall=STALL_SECONDS)
     took = time.monotonic() - began
     if took > QUIET_SECONDS:
         sent = f"Sent {result.files_sent} of {result.files_total} files"
