@@ -22,6 +22,7 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 IMAGES = os.environ.get("SKY_TEST_IMAGES", "sky-test")
 KINDS = "jobs,pods,services,secrets,configmaps"
+OWN_NUMBER = "1"  # of the cluster that tests disturb
 
 
 @dataclass
@@ -109,6 +110,33 @@ def kubeconfig() -> str:
     from tests import cluster
 
     return str(cluster.ensure(nodes=3))
+
+
+@dataclass(frozen=True)
+class OwnCluster:
+    """A cluster that may be disturbed: the project's own, beside the one of the other tests."""
+
+    kubeconfig: str
+
+    def do(self, *words: str) -> str:
+        """python3 -m tests.cluster WORDS; returns what it printed."""
+        env = {**os.environ, "KUBECTL_SKY_CLUSTER_NUMBER": OWN_NUMBER}
+        argv = [sys.executable, "-m", "tests.cluster", *words]
+        done = subprocess.run(argv, env=env, cwd=PROJECT, text=True, capture_output=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="session")
+def own_cluster(kubeconfig: str) -> Iterator[OwnCluster]:
+    """Two nodes; $SKY_TEST_KEEP leaves it up after the tests."""
+    if not kubeconfig.startswith("/var/lib/kubectl-sky-cluster"):
+        pytest.skip("$KUBECONFIG's cluster is not ours to disturb")
+    cluster = OwnCluster(f"/var/lib/kubectl-sky-cluster{OWN_NUMBER}/admin.kubeconfig")
+    cluster.do("up", "2")
+    yield cluster
+    if not os.environ.get("SKY_TEST_KEEP"):
+        cluster.do("down")
 
 
 @contextmanager

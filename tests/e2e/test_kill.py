@@ -32,7 +32,9 @@ def instants(name: str) -> list[float]:
 def kill_after(sky: Sky, seconds: float, *args: str) -> None:
     """Starts a command and kills it. What it started itself lives on, as after a real kill."""
     void = subprocess.DEVNULL
-    process = subprocess.Popen(sky.argv(*args), env=sky.environment(), cwd=sky.cwd, stdin=void, stdout=void, stderr=void)
+    process = subprocess.Popen(
+        sky.argv(*args), env=sky.environment(), cwd=sky.cwd, stdin=void, stdout=void, stderr=void
+    )
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
