@@ -128,10 +128,10 @@ def follow(
         return EXIT_INTERRUPT
     finally:
         progress.close()
-    return conclude(cluster, name, state, followed=request.get("follow", True))
+    return conclude(cluster, name, state, nodes, followed=request.get("follow", True))
 
 
-def conclude(cluster: Cluster, name: str, state: dict[str, Any], followed: bool = True) -> int:
+def conclude(cluster: Cluster, name: str, state: dict[str, Any], nodes: int, followed: bool = True) -> int:
     """Says how the job ended; its exit code. Raises Failure with the reason when it failed."""
     if "missing" in state:
         jobs = ", ".join(map(str, state["jobs"])) or "none yet"
@@ -144,12 +144,13 @@ def conclude(cluster: Cluster, name: str, state: dict[str, Any], followed: bool 
         return 0
     if status not in ("FAILED", "FAILED_SETUP", "FAILED_DRIVER", "CANCELLED"):
         return 0  # it goes on; only its log so far was asked for
-    raise Failure(f"job {number} {_why(cluster, name, state)}", _next_step(cluster, name, state), state["exit"] or 1)
+    why = _why(cluster, name, state, nodes)
+    raise Failure(f"job {number} {why}", _next_step(cluster, name, state), state["exit"] or 1)
 
 
-def _why(cluster: Cluster, name: str, state: dict[str, Any]) -> str:
+def _why(cluster: Cluster, name: str, state: dict[str, Any], nodes: int) -> str:
     reason = state.get("reason") or ""
-    where = f" on node {state['rank']}" if state.get("rank") else ""
+    where = f" on node {state['rank']}" if nodes > 1 and state.get("rank") is not None else ""
     what = "failed in setup" if state["status"] == "FAILED_SETUP" else "failed"
     if state["status"] == "CANCELLED":
         return "was cancelled"

@@ -69,8 +69,9 @@ class Job:
     def cancel(self):
         self.cancelled = True
         self.finish("CANCELLED", 143, "cancelled")
-        if self.part:
-            self._end_others(self.part, ())
+        part = self.part
+        if part:
+            self._end_others(part, ())
 
     def _wait_for_nodes(self):
         deadline = time.monotonic() + NODES_SECONDS
@@ -117,6 +118,7 @@ class Job:
             thread.start()
         for thread in threads:
             thread.join()
+        self.part = None
         return failed[0] if failed else None
 
     def _part(self, node, part, script, env):
@@ -132,10 +134,12 @@ class Job:
         others = [node for node in self.nodes if node not in but]
 
         def end():
-            for number, pause in ((signal.SIGTERM, KILL_SECONDS), (signal.SIGKILL, 0)):
-                for node in others:
-                    node.signal(part, number)
-                time.sleep(pause)
+            for number, seconds in ((signal.SIGTERM, KILL_SECONDS), (signal.SIGKILL, float("inf"))):
+                left, deadline = others, time.monotonic() + seconds
+                while self.part == part and time.monotonic() < deadline:
+                    # again and again to those on which the part is only about to start
+                    left = [node for node in left if not node.signal(part, number)]
+                    time.sleep(0.05)
 
         threading.Thread(target=end, daemon=True).start()
 

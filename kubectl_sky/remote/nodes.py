@@ -110,7 +110,8 @@ class Node:
                 time.sleep(0.2)
 
     def signal(self, name, number):
+        """Whether the job's part was there to get the signal."""
         try:
-            self.ask({"op": "signal", "id": name, "signal": number})
+            return self.ask({"op": "signal", "id": name, "signal": number})["found"]
         except (OSError, wire.Cut):
-            pass
+            return False

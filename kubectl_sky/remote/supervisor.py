@@ -3,7 +3,7 @@
 Requests, one a connection, each a line of JSON with "op":
   start    {id, script, env}             starts a job; answers {"pid"} or {"error"}; asked again, it does nothing
   follow   {id, offset}                  DATA frames from that byte of the job's log on, then END {exit, oom, limit}
-  signal   {id, signal}                  to all processes of the job
+  signal   {id, signal}                  to all processes of the job: {"found"}, whether it was started
   session  {argv, env, tty, size, login} + three file descriptors: {"pid"} (+ the pty's master), then {"exit"}
   pipe     {argv}                        the connection becomes the program's stdin and stdout
   info     {}                            {ip, home, uid}
@@ -292,9 +292,10 @@ def serve(conn):
         elif op == "follow":
             jobs[request["id"]].follow(conn, request["offset"])
         elif op == "signal":
-            if request["id"] in jobs:
+            found = request["id"] in jobs
+            if found:
                 jobs[request["id"]].signal(request["signal"])
-            wire.send_line(conn, {})
+            wire.send_line(conn, {"found": found})
         elif op == "session":
             session(conn, request, fds)
         elif op == "pipe":
