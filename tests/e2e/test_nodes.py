@@ -1,52 +1,153 @@
-"""Many nodes: ranks, addresses, one for all and all for one."""
+"""Tasks of several nodes: who is who, what each is told, and that they end together."""
+
+from __future__ import annotations
 
 import json
 import re
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Sky
 
-SHOW = 'echo "$SKYPILOT_NODE_RANK/$SKYPILOT_NUM_NODES $(echo "$SKYPILOT_NODE_IPS" | tr "\\n" ",") $(hostname) $(cat data.txt)"'
+from tests.e2e.conftest import Sky, namespace
 
-
-@pytest.mark.parametrize("nodes", [2, 5])
-def test_ranks_and_addresses(sky: Sky, tmp_path: Path, nodes: int) -> None:
-    (tmp_path / "data.txt").write_text("data")
-    task = {
-        "name": "many", "num_nodes": nodes, "workdir": str(tmp_path), "resources": {"cpus": 0.1},
-        "setup": "echo setup $SKYPILOT_SETUP_NODE_RANK", "run": SHOW + "; getent hosts many-1.many",
-    }  # fmt: skip
-    (tmp_path / "task.yaml").write_text(yaml.safe_dump(task))
-    out = sky.ok("launch", str(tmp_path / "task.yaml")).out
-    ips = {
-        int(pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"]): pod["status"]["podIP"]
-        for pod in sky.pods("many")
-    }
-    joined = ",".join(ips[rank] for rank in range(nodes))
-    for rank in range(nodes):
-        who = "(head, rank=0)" if rank == 0 else f"(worker{rank}, rank={rank})"
-        assert f"{who} setup {rank}\n" in out
-        assert re.search(rf"{re.escape(who)} {rank}/{nodes} {re.escape(joined)},? many-{rank} data\n", out), out
-        assert re.search(rf"{re.escape(who)} {re.escape(ips[1])} +many-1\.many", out), out
-    only = sky.ok("logs", "many", "--node", "1").out
-    assert only.startswith("setup 1\n1/") and "rank=" not in only
+# One line of JSON: what a job is told
+TELL = """python3 -c 'import json, os
+print(json.dumps({key: value for key, value in os.environ.items() if key.startswith("SKYPILOT_")}))'
+"""
 
 
-def test_one_node_that_fails_ends_the_others(sky: Sky) -> None:
-    run = "echo rank $SKYPILOT_NODE_RANK; [ $SKYPILOT_NODE_RANK = 1 ] && exit 42; sleep 300; echo never"
-    result = sky.run("launch", "--cpus", "0.1", "--num-nodes", "3", "-c", "gang", "--", run, timeout=60)
-    assert result.code == 42 and "never" not in result.out and "node 1" in result.err, result
-    assert sky.ok("exec", "gang", "--num-nodes", "3", "--", "pgrep -f 'sleep 300' || echo none").out.count("none") == 3
+def task_file(folder: Path, **task: object) -> str:
+    file = folder / "task.yaml"
+    file.write_text(yaml.safe_dump({"resources": {"cpus": 0.1, "memory": 0.1}, **task}))
+    return str(file)
 
 
-def test_variables_have_the_exact_formats(sky: Sky) -> None:
-    out = sky.ok("launch", "--cpus", "0.1", "-c", "vars", "--name", "v", "--", "env").out
-    env = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
-    assert re.fullmatch(r"sky-\d{4}-\d\d-\d\d-\d\d-\d\d-\d\d-\d{6}_vars_1", env["SKYPILOT_TASK_ID"])
-    assert env["SKYPILOT_NODE_IPS"] == sky.pods("vars")[0]["status"]["podIP"]
-    info = json.loads(env["SKYPILOT_CLUSTER_INFO"])
-    assert list(info) == ["cluster_name", "cloud", "region", "zone"] and info["cloud"] == "Kubernetes"
-    assert (env["SKYPILOT_NUM_GPUS_PER_NODE"], env["SKYPILOT_INTERNAL_JOB_ID"]) == ("0", "1")
-    assert not any(name.startswith("SKYPILOT_SETUP") for name in env)
+def by_rank(out: str) -> dict[int, list[str]]:
+    """The lines of each node, without their prefixes; every line must have one."""
+    lines: dict[int, list[str]] = {}
+    for line in out.splitlines():
+        found = re.fullmatch(r"\((head|worker(\d+)), rank=(\d+)\) (.*)", line)
+        assert found, line
+        assert (found[2] or "0") == found[3], line
+        lines.setdefault(int(found[3]), []).append(found[4])
+    return lines
+
+
+def addresses(sky: Sky, name: str) -> list[str]:
+    """The pods' addresses by rank."""
+    index = "batch.kubernetes.io/job-completion-index"
+    pods = sorted(sky.pods(name), key=lambda pod: int(pod["metadata"]["annotations"][index]))
+    return [pod["status"]["podIP"] for pod in pods]
+
+
+@pytest.fixture(scope="module")
+def pair(kubeconfig: str) -> Iterator[Sky]:
+    """`pair` is up: two nodes."""
+    with namespace(kubeconfig) as sky:
+        sky.ok("launch", "--cpus", "0.1", "--num-nodes", "2", "-c", "pair", "--", "echo rank $SKYPILOT_NODE_RANK")
+        yield sky
+
+
+@pytest.mark.parametrize("nodes", (1, 2, 5))
+def test_what_the_nodes_are_told(sky: Sky, tmp_path: Path, nodes: int) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "data.txt").write_text("data\n")
+    script = f"pwd\ncat data.txt\n{TELL}"
+    out = sky.ok(
+        "launch", task_file(tmp_path, name="told", num_nodes=nodes, workdir=str(work), setup=script, run=script)
+    ).out
+    lines = by_rank(out) if nodes > 1 else {0: out.splitlines()}
+    assert sorted(lines) == list(range(nodes))
+    ips = "\n".join(addresses(sky, "told"))
+    context = sky.kubectl("config", "current-context").strip()
+    (job_id,) = {json.loads(told[2])["SKYPILOT_TASK_ID"] for told in lines.values()}
+    assert re.fullmatch(r"sky-\d{4}(-\d\d){5}-\d{6}_told_1", job_id)
+    for rank, (folder, data, *in_setup, again, data_again, in_run) in lines.items():
+        assert (folder, data, again, data_again) == ("/root/sky_workdir", "data") * 2
+        known = json.loads(in_run)
+        info = json.loads(known.pop("SKYPILOT_CLUSTER_INFO"))
+        assert list(info.items()) == [
+            ("cluster_name", "told"), ("cloud", "Kubernetes"), ("region", context), ("zone", None)
+        ]  # fmt: skip
+        assert known.pop("SKYPILOT_USER")
+        assert known == {
+            "SKYPILOT_NODE_IPS": ips,
+            "SKYPILOT_NUM_NODES": str(nodes),
+            "SKYPILOT_NODE_RANK": str(rank),
+            "SKYPILOT_NUM_GPUS_PER_NODE": "0",
+            "SKYPILOT_TASK_ID": job_id,
+            "SKYPILOT_INTERNAL_JOB_ID": "1",
+        }
+        setup = {key: value for key, value in json.loads(in_setup[0]).items() if key.startswith("SKYPILOT_SETUP_")}
+        assert setup == {
+            "SKYPILOT_SETUP_NODE_IPS": ips,
+            "SKYPILOT_SETUP_NODE_RANK": str(rank),
+            "SKYPILOT_SETUP_NUM_GPUS_PER_NODE": "0",
+        }
+
+
+def test_one_that_fails_ends_the_others(pair: Sky) -> None:
+    began = time.monotonic()
+    script = 'trap "echo ending; exit 0" TERM; [ $SKYPILOT_NODE_RANK = 1 ] && exit 5; sleep 100 & wait'
+    result = pair.run("exec", "pair", "--num-nodes", "2", "--", script)
+    assert result.code == 5 and "on node 1 with exit code 5" in result.err, result
+    assert by_rank(result.out) == {0: ["ending"]}
+    assert time.monotonic() - began < 4
+    left = pair.ok("exec", "pair", "--num-nodes", "2", "--", "pgrep -x sleep || echo none")
+    assert by_rank(left.out) == {0: ["none"], 1: ["none"]}
+
+
+def test_one_that_fails_at_once_ends_those_that_only_start(pair: Sky) -> None:
+    began = time.monotonic()
+    script = "[ $SKYPILOT_NODE_RANK = 0 ] && exit 5; sleep 100"
+    assert pair.run("exec", "pair", "--num-nodes", "2", "--", script).code == 5
+    assert time.monotonic() - began < 4
+
+
+def test_one_that_will_not_end_is_killed(pair: Sky) -> None:
+    script = 'trap "" TERM; [ $SKYPILOT_NODE_RANK = 0 ] && { sleep 0.5; exit 6; }; sleep 100'
+    result = pair.run("exec", "pair", "--num-nodes", "2", "--", script, timeout=30)
+    assert result.code == 6 and "on node 0" in result.err, result
+
+
+def test_setup_fails_on_one(sky: Sky, tmp_path: Path) -> None:
+    setup = "[ $SKYPILOT_SETUP_NODE_RANK = 1 ] && exit 4; sleep 100"
+    result = sky.run("launch", task_file(tmp_path, name="bad", num_nodes=2, setup=setup, run="echo never"))
+    assert (result.code, result.out) == (4, "") and "failed in setup on node 1" in result.err, result
+
+
+def test_logs_of_one_node(pair: Sky) -> None:
+    assert by_rank(pair.ok("logs", "pair", "1").out) == {0: ["rank 0"], 1: ["rank 1"]}
+    assert pair.ok("logs", "pair", "1", "--node", "1").out == "rank 1\n"
+    assert pair.ok("logs", "pair", "1", "--node", "0").out == "rank 0\n"
+    for pod in pair.pods("pair"):
+        rank = pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"]
+        assert f"rank {rank}\n" in pair.kubectl("logs", pod["metadata"]["name"], "-c", "task")
+
+
+def test_a_job_on_fewer_nodes(pair: Sky) -> None:
+    assert pair.ok("exec", "pair", "--num-nodes", "1", "--", "echo of $SKYPILOT_NUM_NODES").out == "of 1\n"
+    more = pair.run("exec", "pair", "--num-nodes", "3", "--", "true")
+    assert more.code == 2 and "2 node" in more.err
+
+
+def test_lines_are_never_mixed(pair: Sky) -> None:
+    script = "for i in $(seq 300); do printf 'aaaaaaaaaa'; printf 'bbbbbbbbbb\\n'; done; printf 'no end'"
+    lines = by_rank(pair.ok("exec", "pair", "--num-nodes", "2", "--", script).out)
+    for rank in (0, 1):
+        assert lines[rank] == ["aaaaaaaaaabbbbbbbbbb"] * 300 + ["no end"]
+
+
+def test_nodes_find_each_other_by_name(pair: Sky) -> None:
+    script = "hostname; for rank in 0 1; do getent hosts pair-$rank.pair | cut -d' ' -f1; done"
+    lines = by_rank(pair.ok("exec", "pair", "--num-nodes", "2", "--", script).out)
+    assert lines == {rank: [f"pair-{rank}", *addresses(pair, "pair")] for rank in (0, 1)}
+
+
+def test_ssh_to_each_node(pair: Sky) -> None:
+    assert pair.ok("ssh", "pair", "hostname").out == "pair-0\n"
+    assert pair.ok("ssh", "--node", "1", "pair", "hostname").out == "pair-1\n"
