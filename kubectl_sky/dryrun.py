@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import cluster_objects, facts, identity, launching, optimizer, podspec, settings
+from kubectl_sky import cluster_objects, facts, identity, optimizer, planning, podspec, settings
 from kubectl_sky.errors import UsageError
 from kubectl_sky.output import Format, manifests
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
     from kubectl_sky.task import Task
-
-HIDDEN = "<hidden: --show-secrets>"
 
 
 def mode(dry_run: str | None, output: str | None) -> tuple[str, Format] | None:
@@ -27,14 +24,14 @@ def mode(dry_run: str | None, output: str | None) -> tuple[str, Format] | None:
     return dry_run, Format.parse(output or "name", Format.YAML, Format.JSON, Format.NAME)
 
 
-def run(cluster: Cluster, task: Task, options: launching.Options, how: tuple[str, Format], show_secrets: bool) -> int:
+def run(cluster: Cluster, task: Task, options: planning.Options, how: tuple[str, Format], show_secrets: bool) -> int:
     """Prints the manifests; with `server` after the server has checked them. Raises Failure with what it refuses."""
     found = facts.gather(cluster, settings.load(), optimizer.wants_accelerators(task))
-    plan = launching.plan(task, options, found, identity.new_identity())
+    plan = planning.plan(task, options, found, identity.new_identity())
     rendered = podspec.render(plan)
     if how[0] == "server":
         rendered = cluster_objects.dry_run(cluster, rendered)
-    show(rendered if show_secrets or not task.secrets else hidden(rendered), how[1], how[0])
+    show(rendered if show_secrets or not task.secrets else podspec.hidden(rendered), how[1], how[0])
     return 0
 
 
@@ -44,9 +41,3 @@ def show(rendered: list[dict[str, Any]], form: Format, how: str) -> None:
             print(f"{manifest['kind'].lower()}/{manifest['metadata']['name']} created ({how} dry run)")
     else:
         print(manifests(rendered, form), end="")
-
-
-def hidden(rendered: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The manifests without the values of what is secret."""
-    blank = base64.b64encode(HIDDEN.encode()).decode()
-    return [{**m, "data": dict.fromkeys(m["data"], blank)} if m["kind"] == "Secret" else m for m in rendered]

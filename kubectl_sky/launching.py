@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import (
@@ -14,69 +12,21 @@ from kubectl_sky import (
     collect,
     facts,
     identity,
-    names,
     optimizer,
+    planning,
     podspec,
     running,
     settings,
     uploading,
 )
-from kubectl_sky.errors import EXIT_INTERRUPT, Failure, TaskErrors, UsageError
+from kubectl_sky.errors import EXIT_INTERRUPT, Failure, UsageError
 from kubectl_sky.output import Progress
+from kubectl_sky.planning import Options
 from kubectl_sky.startup import Startup
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
     from kubectl_sky.task import Task
-
-SHAPE = "kubectl-sky/shape"  # annotation: what the task's nodes are, to compare a second launch with
-SECRET_LIMIT = 1 << 20
-
-
-@dataclass(frozen=True)
-class Options:
-    name: str
-    detach: bool = False
-    down: bool = False
-    timeout: float = 600.0  # s until node 0 must be up
-
-
-def code() -> dict[str, str]:
-    """File name -> text of what runs in the pods."""
-    files = (Path(__file__).parent / "remote").iterdir()
-    return {
-        file.name: file.read_text() for file in sorted(files) if file.suffix in (".py", ".conf") and file.stat().st_size
-    }
-
-
-def plan(task: Task, options: Options, found: podspec.Facts, key: podspec.Identity) -> podspec.Plan:
-    """Everything that the manifests depend on. Raises UsageError when the task is too large for a Secret."""
-    task = optimizer.choose(task, found.nodes)
-    job = podspec.job_spec(task) if not uploading.mounts(task) and (task.run or task.setup) else None
-    made = podspec.Plan(
-        task=task,
-        name=options.name,
-        facts=found,
-        settings=settings.load(),
-        identity=key,
-        code=code(),
-        user=identity.user(),
-        job=job,
-        down=options.down,
-        annotations={SHAPE: json.dumps(shape(task))},
-    )
-    if len(json.dumps(job)) > SECRET_LIMIT - 8192:
-        raise UsageError(
-            "setup, run and envs are too large together: at most 1 MB", "put what is large into the workdir"
-        )
-    return made
-
-
-def shape(task: Task) -> dict[str, Any]:
-    """What a task demands of its nodes; None for what it leaves open."""
-    r = task.resources
-    gpus = [f"{a.name}:{a.count:g}" for a in r.accelerators[:1]]
-    return {"cpus": r.cpus, "memory": r.memory, "accelerators": gpus or None, "image": r.image_id}
 
 
 def launch(cluster: Cluster, task: Task, options: Options) -> int:
@@ -128,7 +78,7 @@ def _pods(
         if job:
             _check_fits(task, job, cluster)
             return job, None
-        made = plan(task, options, found.result(), key.result())
+        made = planning.plan(task, options, found.result(), key.result())
     job = cluster_objects.create(cluster, podspec.render(made))
     return job, {"op": "follow", "job": 1} if made.job else None
 
@@ -148,33 +98,11 @@ def _existing(cluster: Cluster, name: str, progress: Progress) -> dict[str, Any]
 def _check_fits(task: Task, job: dict[str, Any], cluster: Cluster) -> None:
     """A second launch uses the nodes that are there; raises UsageError when it asks for other ones."""
     name = job["metadata"]["name"]
-    there = json.loads(job["metadata"].get("annotations", {}).get(SHAPE, "{}"))
-    other = [
-        f"{what}: asked for {wanted}, has {there.get(what) or 'the default'}"
-        for what, wanted in shape(task).items()
-        if wanted is not None and there.get(what) != wanted
-    ]
+    there = json.loads(job["metadata"].get("annotations", {}).get(planning.SHAPE, "{}"))
+    other = planning.misfits(task, there)
     nodes = job["spec"].get("parallelism", 1)
     if task.num_nodes > nodes:
         other.append(f"num_nodes: asked for {task.num_nodes}, has {nodes}")
     if other:
         text = "\n".join([f"{name} is up already, with other resources:", *(f"  {line}" for line in other)])
         raise UsageError(text, f"{cluster.connection.command('down', name)}, or launch under another name with -c NAME")
-
-
-def check_supported(task: Task) -> None:
-    """Raises TaskErrors for what the task file may say but cannot be run yet."""
-    from kubectl_sky import task as tasks
-
-    problems = tasks.unsupported(task)
-    if problems:
-        raise TaskErrors(problems)
-
-
-def name_of(task: Task, given: str | None) -> str:
-    """-c NAME, else the task's own name, else a new one."""
-    if given:
-        return names.object_name(given)
-    if task.name:
-        return names.object_name(task.name, "name")
-    return names.random_name(identity.user())

@@ -17,6 +17,7 @@ SKY_UID = 65532  # of our own containers
 OWN_CPU = 0.01
 RESTRICTED_UID = 1000  # of the task where Pod Security forbids root and nobody chose a uid
 GRACE_SECONDS = 30
+HIDDEN = "<hidden: --show-secrets>"
 KEEP_FAILED_SECONDS = 86400  # how long a task that ended by itself stays to be looked at
 KEEP_DOWN_SECONDS = 3600  # the same after --down
 PYTHON = ["/sky/tools/bin/python3", "-SE"]
@@ -81,6 +82,12 @@ def render(plan: Plan) -> list[Manifest]:
     if plan.task.num_nodes > 1:
         manifests.append(_service(plan))
     return [*manifests, _job(plan)]
+
+
+def hidden(rendered: list[Manifest]) -> list[Manifest]:
+    """The manifests without the values of what is secret."""
+    blank = _encode(HIDDEN)
+    return [{**m, "data": dict.fromkeys(m["data"], blank)} if m["kind"] == "Secret" else m for m in rendered]
 
 
 def job_spec(task: Task, envs: dict[str, str] | None = None) -> dict[str, Any]:

@@ -30,8 +30,8 @@ def exec_(
       kubectl sky exec train task.yaml --env LR=0.2
       kubectl sky exec -d --gpus 1 train -- python eval.py
     """
-    from kubectl_sky import executing, kube, launching
+    from kubectl_sky import executing, kube, planning
 
     task = read_task(entry or [], flags)
-    launching.check_supported(task)
+    planning.check_supported(task)
     return executing.execute(kube.connect(ctx.obj), cluster_name, task, detach)

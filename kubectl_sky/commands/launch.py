@@ -51,17 +51,17 @@ def launch(
       kubectl sky launch task.yaml --env LR=0.1 --down
       kubectl sky launch task.yaml --dry-run=client -o yaml | kubectl apply -f -
     """
-    from kubectl_sky import dryrun, kube, launching
+    from kubectl_sky import dryrun, kube, launching, planning
     from kubectl_sky.output import parse_duration
 
     mode = dryrun.mode(dry_run, output)
     task = read_task(entry or [], flags)
-    launching.check_supported(task)
+    planning.check_supported(task)
     try:
         seconds = parse_duration(timeout)
     except ValueError as error:
         raise UsageError(f"--timeout: {error}") from None
-    options = launching.Options(launching.name_of(task, cluster_name), detach, down, seconds)
+    options = planning.Options(planning.name_of(task, cluster_name), detach, down, seconds)
     cluster = kube.connect(ctx.obj)
     if mode:
         return dryrun.run(cluster, task, options, mode, show_secrets)

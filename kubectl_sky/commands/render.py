@@ -28,13 +28,13 @@ def render(
     """
     form = Format.parse(output, Format.YAML, Format.JSON)
     task = read_task(entry, flags)
-    from kubectl_sky import dryrun, identity, launching, podspec
+    from kubectl_sky import identity, planning, podspec
 
-    launching.check_supported(task)
-    options = launching.Options(launching.name_of(task, cluster_name), down=down)
-    plan = launching.plan(task, options, podspec.Facts(), identity.new_identity())
+    planning.check_supported(task)
+    options = planning.Options(planning.name_of(task, cluster_name), down=down)
+    plan = planning.plan(task, options, podspec.Facts(), identity.new_identity())
     rendered = podspec.render(plan)
     if task.secrets and not show_secrets:
-        rendered = dryrun.hidden(rendered)
+        rendered = podspec.hidden(rendered)
     print(manifests(rendered, Format.JSON if form is Format.JSON else Format.YAML), end="")
     return 0

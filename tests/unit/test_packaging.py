@@ -157,7 +157,7 @@ def test_krew_manifest(executable: Path) -> None:
 
 
 def test_all_that_runs_in_pods_is_sent() -> None:
-    from kubectl_sky import launching
+    from kubectl_sky import planning
 
     files = {path.name for path in (PROJECT / "kubectl_sky" / "remote").iterdir() if path.suffix in {".py", ".conf"}}
-    assert set(launching.code()) == files - {"__init__.py"}
+    assert set(planning.code()) == files - {"__init__.py"}

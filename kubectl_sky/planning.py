@@ -1,0 +1,102 @@
+"""From a task to the plan of its manifests: everything that they depend on, without asking a cluster."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kubectl_sky import identity, names, optimizer, podspec, settings
+from kubectl_sky import task as tasks
+from kubectl_sky.errors import TaskErrors, UsageError
+from kubectl_sky.task import Task
+
+SHAPE = "kubectl-sky/shape"  # annotation: what the task's nodes are, to compare a second launch with
+SECRET_LIMIT = 1 << 20
+
+
+@dataclass(frozen=True)
+class Options:
+    name: str
+    detach: bool = False
+    down: bool = False
+    timeout: float = 600.0  # s until node 0 must be up
+
+
+def code() -> dict[str, str]:
+    """File name -> text of what runs in the pods."""
+    files = (Path(__file__).parent / "remote").iterdir()
+    return {
+        file.name: file.read_text() for file in sorted(files) if file.suffix in (".py", ".conf") and file.stat().st_size
+    }
+
+
+def plan(task: Task, options: Options, found: podspec.Facts, key: podspec.Identity) -> podspec.Plan:
+    """Everything that the manifests depend on. Raises UsageError when the task is too large for a Secret."""
+    task = optimizer.choose(task, found.nodes)
+    job = podspec.job_spec(task) if not has_files(task) and (task.run or task.setup) else None
+    made = podspec.Plan(
+        task=task,
+        name=options.name,
+        facts=found,
+        settings=settings.load(),
+        identity=key,
+        code=code(),
+        user=identity.user(),
+        job=job,
+        down=options.down,
+        annotations={SHAPE: json.dumps(shape(task))},
+    )
+    if len(json.dumps(job)) > SECRET_LIMIT - 8192:
+        raise UsageError(
+            "setup, run and envs are too large together: at most 1 MB", "put what is large into the workdir"
+        )
+    return made
+
+
+def shape(task: Task) -> dict[str, Any]:
+    """What a task demands of its nodes; None for what it leaves open."""
+    r = task.resources
+    gpus = [f"{a.name}:{a.count:g}" for a in r.accelerators[:1]]
+    return {"cpus": r.cpus, "memory": r.memory, "accelerators": gpus or None, "image": r.image_id}
+
+
+def has_files(task: Task) -> bool:
+    """Whether local files go along: the first job then waits for them."""
+    return isinstance(task.workdir, Path) or any(mount.is_local for mount in task.file_mounts)
+
+
+def misfits(task: Task, there: dict[str, Any]) -> list[str]:
+    """What nodes of the shape `there` lack for the best of the task's alternatives, in words."""
+    candidates, _ = task.resources.candidates()
+    return min((_misfits(shape(replace(task, resources=one)), there) for one in candidates), key=len)
+
+
+def _misfits(wanted: dict[str, Any], there: dict[str, Any]) -> list[str]:
+    return [
+        f"{what}: asked for {_say(value)}, has {_say(there.get(what))}"
+        for what, value in wanted.items()
+        if value is not None and there.get(what) != value
+    ]
+
+
+def _say(value: Any) -> str:
+    """`["H100:8"]` -> `H100:8`"""
+    return "the default" if value is None else ", ".join(value) if isinstance(value, list) else f"{value}"
+
+
+def check_supported(task: Task) -> None:
+    """Raises TaskErrors for what the task file may say but cannot be run yet."""
+    problems = tasks.unsupported(task)
+    if problems:
+        raise TaskErrors(problems)
+
+
+def name_of(task: Task, given: str | None) -> str:
+    """-c NAME, else the task's own name, else a new one."""
+    if given:
+        return names.object_name(given)
+    if task.name:
+        return names.object_name(task.name, "name")
+    return names.random_name(identity.user())
