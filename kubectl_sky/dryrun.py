@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import cluster_objects, facts, identity, optimizer, planning, podspec, settings
@@ -31,7 +32,10 @@ def run(cluster: Cluster, task: Task, options: planning.Options, how: tuple[str,
     rendered = podspec.render(plan)
     if how[0] == "server":
         rendered = cluster_objects.dry_run(cluster, rendered)
-    show(rendered if show_secrets or not task.secrets else podspec.hidden(rendered), how[1], how[0])
+    if task.secrets and not show_secrets:
+        rendered = podspec.hidden(rendered)
+        print("note: secrets are hidden; --show-secrets shows them, for `kubectl apply`", file=sys.stderr)
+    show(rendered, how[1], how[0])
     return 0
 
 

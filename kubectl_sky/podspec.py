@@ -17,9 +17,9 @@ SKY_UID = 65532  # of our own containers
 OWN_CPU = 0.01
 RESTRICTED_UID = 1000  # of the task where Pod Security forbids root and nobody chose a uid
 GRACE_SECONDS = 30
-HIDDEN = "<hidden: --show-secrets>"
 KEEP_FAILED_SECONDS = 86400  # how long a task that ended by itself stays to be looked at
 KEEP_DOWN_SECONDS = 3600  # the same after --down
+HIDDEN = "<hidden: --show-secrets>"
 PYTHON = ["/sky/tools/bin/python3", "-SE"]
 # node 0 runs the agent; the others a sshd for it, which ends when the supervisor lets go of the fifo
 SSH_SCRIPT = """\

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -36,5 +37,6 @@ def render(
     rendered = podspec.render(plan)
     if task.secrets and not show_secrets:
         rendered = podspec.hidden(rendered)
+        print("note: secrets are hidden; --show-secrets shows them, for `kubectl apply`", file=sys.stderr)
     print(manifests(rendered, Format.JSON if form is Format.JSON else Format.YAML), end="")
     return 0
