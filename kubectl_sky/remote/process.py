@@ -1,5 +1,6 @@
 """Starting programs natively in the task's container: its uid, environment, mounts and cgroup."""
 
+import errno
 import fcntl
 import os
 import pwd
@@ -144,6 +145,15 @@ def spawn(argv, env, cwd, fds, tty=False, first=None):
         code = int(failed)
         raise OSError(code, os.strerror(code), argv[0])
     return pid
+
+
+def why_not(error, env):
+    """Why a program could not be started with `env`, in words."""
+    if error.errno != errno.E2BIG:
+        return "%s: %s" % (error.filename, error.strerror)
+    name = max(env, key=lambda key: len(env[key]))
+    size = len(os.fsencode(env[name])) // 1024
+    return "envs and secrets are too long for the kernel: %s alone has %d kB; one can have 128 kB" % (name, size)
 
 
 def _child(file, argv, env, cwd, fds, tty, report):

@@ -194,10 +194,14 @@ def start(conn, request):
                 job = Job(name)
                 argv = process.command(request["script"], "%s/%s.sh" % (JOBS, name))
                 open(job.log, "ab").close()
-                job.start(argv, process.environment(request.get("env", {})), process.folder(image_folder))
+                env = process.environment(request.get("env", {}))
+                job.start(argv, env, process.folder(image_folder))
                 jobs[name] = job
-    except (OSError, process.NoShell) as e:
+    except process.NoShell as e:
         wire.send_line(conn, {"error": str(e)})
+        return
+    except OSError as e:
+        wire.send_line(conn, {"error": process.why_not(e, request.get("env", {}))})
         return
     wire.send_line(conn, {"pid": job.pid})
 

@@ -1,0 +1,124 @@
+"""The examples as they are, but for the image: no registry can be reached from the test cluster, and no internet.
+
+What would download something runs with what is there, or not at all; each such test says which.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e.conftest import PROJECT, Sky, eventually, image
+
+PYTHON = ("--cpus", "0.1", "--memory", "0.5", "--image-id", image("python"))
+EXAMPLES = sorted(str(path.relative_to(PROJECT)) for path in (PROJECT / "examples").rglob("*.yaml"))
+
+
+def test_hello(sky: Sky) -> None:
+    assert sky.ok("launch", "examples/hello.yaml", *PYTHON).out == "hello from node 0 of 1\n"
+
+
+def test_env_and_secrets(sky: Sky) -> None:
+    file = "examples/env-secrets.yaml"
+    missing = sky.run("launch", file, *PYTHON)
+    assert missing.code != 0 and "API_TOKEN" in missing.err and not sky.pods("env-secrets"), missing
+    sky.env["API_TOKEN"] = "0123456789"
+    out = sky.ok("launch", file, *PYTHON, "--env", "MODEL=small", "--secret", "API_TOKEN").out
+    assert out == 'model small\nquotes " and $dollars stay as they are\nthe token has 10 characters\n'
+
+
+def test_custom_image(sky: Sky) -> None:
+    """On the tests' own busybox."""
+    out = sky.ok("launch", "examples/custom-image.yaml", "--cpus", "0.1", "--image-id", image("busybox")).out
+    assert out.startswith("BusyBox v")
+
+
+def test_workdir_and_the_exec_after_it(sky: Sky) -> None:
+    file = "examples/workdir/task.yaml"
+    lines = sky.ok("launch", file, *PYTHON).out.splitlines()
+    assert [line.split(" loss")[0] for line in lines] == [f"step {step}/5" for step in range(1, 6)]
+    assert len(sky.ok("exec", "train", file, "--env", "STEPS=7").out.splitlines()) == 7
+
+
+def test_rendezvous_of_two_nodes(sky: Sky) -> None:
+    lines = sky.ok("launch", "examples/rendezvous/task.yaml", *PYTHON).out.splitlines()
+    expected = [
+        f"({name}, rank={rank}) rank {rank}/2 step {step}: all-reduce = [3, 30, {2 * step}]"
+        for rank, name in enumerate(("head", "worker1"))
+        for step in range(3)
+    ]
+    assert sorted(lines) == sorted(expected)
+
+
+def wheel(folder: Path) -> None:
+    """A package that stands for tabulate 0.9.0, with the one function that the example uses."""
+    info = "tabulate-0.9.0.dist-info"
+    files = {
+        "tabulate.py": "def tabulate(rows, headers):\n    return '\\n'.join(' '.join(row) for row in [headers, *rows])\n",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: tabulate\nVersion: 0.9.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    with zipfile.ZipFile(folder / "tabulate-0.9.0-py3-none-any.whl", "w") as archive:
+        for name, text in {**files, f"{info}/RECORD": "".join(f"{name},,\n" for name in files)}.items():
+            archive.writestr(name, text)
+
+
+def test_pip(sky: Sky, tmp_path: Path) -> None:
+    """pip really installs in setup, but from a package that the test puts into the workdir: pods have no internet."""
+    for path in (PROJECT / "examples/pip").iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    wheel(tmp_path)
+    offline = ("--env", "PIP_NO_INDEX=1", "--env", "PIP_FIND_LINKS=.", "--workdir", str(tmp_path))
+    out = sky.ok("launch", "examples/pip/task.yaml", *PYTHON, *offline).out
+    assert re.search(r"what value\npython 3\.\d+\.\d+\nmachine \w+\n", out), out
+
+
+def test_web_from_the_users_machine(sky: Sky) -> None:
+    sky.ok("launch", "examples/web.yaml", "-d", *PYTHON)
+    pod = sky.pods("web")[0]["metadata"]["name"]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    argv = ["kubectl", "-n", sky.namespace, "port-forward", pod, f"{port}:8080"]
+    with subprocess.Popen(argv, env=sky.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as forward:
+        try:
+            found: list[bytes] = []
+
+            def answers() -> bool:
+                assert forward.poll() is None, "kubectl port-forward has ended"
+                try:
+                    found.append(urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).read())
+                except OSError:
+                    return False
+                return True
+
+            eventually("the server answers", answers, 30)
+        finally:
+            forward.kill()
+    assert found == [b"hello from the cluster\n"]
+
+
+@pytest.mark.parametrize("file", ("examples/gpu.yaml", "examples/jupyter.yaml", "examples/mpi.yaml"))
+def test_what_needs_gpus_or_downloads_is_accepted_by_the_server(sky: Sky, file: str) -> None:
+    """These do not run here: no node has a GPU, and pip and apt have nowhere to download from."""
+    kinds = [item["kind"] for item in json.loads(sky.ok("render", file, "-o", "json").out)["items"]]
+    assert {"Job", "Secret", "ConfigMap"} <= set(kinds)
+    if file != "examples/gpu.yaml":
+        assert "created (server dry run)" in sky.ok("launch", file, "--dry-run=server").out
+    else:
+        none = sky.run("launch", file, "--timeout", "3s")
+        assert none.code != 0 and "GPU" in none.err.upper() or "T4" in none.err, none
+
+
+def test_every_example_is_covered_here() -> None:
+    here = Path(__file__).read_text()
+    assert all(f'"{name}"' in here for name in EXAMPLES), EXAMPLES
+    names = [yaml.safe_load((PROJECT / name).read_text())["name"] for name in EXAMPLES]
+    assert len(set(names)) == len(names) == 10
