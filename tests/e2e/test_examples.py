@@ -62,7 +62,9 @@ def wheel(folder: Path) -> None:
     """A package that stands for tabulate 0.9.0, with the one function that the example uses."""
     info = "tabulate-0.9.0.dist-info"
     files = {
-        "tabulate.py": "def tabulate(rows, headers):\n    return '\\n'.join(' '.join(row) for row in [headers, *rows])\n",
+        "tabulate.py": """def tabulate(rows, headers):
+    return '\\n'.join(' '.join(row) for row in [headers, *rows])
+""",
         f"{info}/METADATA": "Metadata-Version: 2.1\nName: tabulate\nVersion: 0.9.0\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
@@ -114,7 +116,7 @@ def test_what_needs_gpus_or_downloads_is_accepted_by_the_server(sky: Sky, file: 
         assert "created (server dry run)" in sky.ok("launch", file, "--dry-run=server").out
     else:
         none = sky.run("launch", file, "--timeout", "3s")
-        assert none.code != 0 and "GPU" in none.err.upper() or "T4" in none.err, none
+        assert (none.code != 0 and "GPU" in none.err.upper()) or "T4" in none.err, none
 
 
 def test_every_example_is_covered_here() -> None:

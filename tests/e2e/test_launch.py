@@ -370,3 +370,9 @@ def test_the_role_edit_is_enough(sky: Sky, tmp_path: Path) -> None:
     eventually("nothing is left", lambda: sky.objects() == before)
     other = sky.run(me, "launch", "-n", "kube-system", *SMALL, "-c", "brief", "--", "true")
     assert other.code == 1 and "user 'edit' may not" in other.err and "namespace 'kube-system'" in other.err
+
+
+def test_detached_with_down_ends_by_itself(sky: Sky) -> None:
+    sky.ok("launch", *SMALL, "-c", "gone", "-d", "--down", "--", "sleep 1; echo end")
+    eventually("it completes", lambda: "Completed" in sky.run("status").out, 60)
+    assert "end" in sky.run("logs", "gone").out

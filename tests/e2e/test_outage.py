@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import subprocess
 import threading
@@ -93,7 +94,7 @@ def test_following_and_uploading_go_on(
     assert result.out == f"{expected}  big\nx\n", result
     complete(process, came, lines)
     times = [at for at, _ in came]
-    gap, resumed = max((later - earlier, later) for earlier, later in zip(times, times[1:], strict=False))
+    gap, resumed = max((later - earlier, later) for earlier, later in itertools.pairwise(times))
     print(f"the output paused for {gap:.1f} s and went on {resumed - free:.1f} s after the way was free again")
     assert resumed - free < RESUME_SECONDS
     assert sky.run("logs", "lines", "1").out == "".join(line for _, line in came)

@@ -35,7 +35,7 @@ NASTY = {
 TOO_LONG_FOR_ARGV = 128 * 1024  # of Linux, for one argument
 SHOW = """python3 -c '
 import base64, json, os
-values = {key.decode("utf-8", "surrogateescape"): base64.b64encode(value).decode() for key, value in os.environb.items()}
+values = {os.fsdecode(key): base64.b64encode(value).decode() for key, value in os.environb.items()}
 print(json.dumps(values))
 '
 """
