@@ -83,7 +83,7 @@ class Talk:
     """Tells a person how the job is, on stderr."""
 
     def __init__(self, progress: Progress, nodes: int):
-        self.progress, self.nodes, self.status = progress, nodes, ""
+        self.progress, self.nodes, self.status, self.told = progress, nodes, "", ""
 
     def state(self, state: dict[str, Any]) -> None:
         status = state.get("status", "")
@@ -99,7 +99,9 @@ class Talk:
         self.status = status
 
     def trouble(self, text: str) -> None:
-        self.progress.line(f"reconnecting: {text}")
+        if text != self.told:  # once, not at every attempt
+            self.progress.line(f"reconnecting: {text}")
+        self.told = text
 
 
 def follow(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import cluster_objects, names
 from kubectl_sky.errors import EXIT_TIMEOUT, ClusterFailure, Expired, Failure
+from kubectl_sky.overview import CONTROLLER_UID
 from kubectl_sky.state import COMPLETED, FAILED, TERMINATING, task_state
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ class Startup:
             self.events.append(item)
 
     def _add_pod(self, pod: dict[str, Any]) -> None:
+        if (pod["metadata"].get("labels") or {}).get(CONTROLLER_UID) != self.job["metadata"]["uid"]:
+            return  # of an earlier Job of that name, on its way out
         self.pods[pod["metadata"]["name"]] = pod
 
     def _is_mine(self, event: dict[str, Any]) -> bool:
@@ -105,18 +108,18 @@ class Startup:
         return started.get(0) if everyone else None
 
     def _started(self, name: str, pod: dict[str, Any]) -> bool:
-        """Whether its `ssh` container runs: kubelet's event tells it at once, the status up to a second later."""
+        """Whether both of its containers run: kubelet's events tell it at once, the status up to a second later.
+
+        `ssh` alone is not enough: kubelet starts it also when it could not start `task`.
+        """
         if pod["metadata"].get("deletionTimestamp"):
             return False
         statuses = pod.get("status", {}).get("containerStatuses") or []
-        if any(status["name"] == "ssh" and status.get("state", {}).get("running") for status in statuses):
-            return True
-        return any(
-            event["involvedObject"]["name"] == name
-            and event["reason"] == "Started"
-            and event["involvedObject"].get("fieldPath", "").endswith("{ssh}")
-            for event in self.events
-        )
+        running = {status["name"] for status in statuses if status.get("state", {}).get("running")}
+        for event in self.events:
+            if event["reason"] == "Started" and event["involvedObject"]["name"] == name:
+                running.add(event["involvedObject"].get("fieldPath", "").partition("{")[2].rstrip("}"))
+        return {"task", "ssh"} <= running
 
     def _explain(self, progress: Progress) -> None:
         state = task_state(self.job, list(self.pods.values()), self.events)

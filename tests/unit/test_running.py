@@ -1,0 +1,48 @@
+"""What the end of a job means to the person who followed it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from kubectl_sky import running
+from kubectl_sky.errors import Failure
+from kubectl_sky.state import FAILED, State
+
+ENDED = {"id": 1, "status": "FAILED", "exit": 255, "reason": "lost", "rank": 0}
+
+
+def ended(monkeypatch: pytest.MonkeyPatch, state: State, **changes: Any) -> Failure:
+    monkeypatch.setattr(running, "explain", lambda cluster, name: state)
+    cluster: Any = SimpleNamespace(connection=SimpleNamespace(command=lambda verb, words="": f"{verb} {words}"))
+    with pytest.raises(Failure) as caught:
+        running.conclude(cluster, "x", {**ENDED, **changes})
+    return caught.value
+
+
+def test_a_container_that_the_kernel_ended_for_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    why = State(FAILED, "OOMKilled", "it used more memory than its limit of 1Gi", "ask for more")
+    failure = ended(monkeypatch, why)
+    assert failure.exit_code == 137 and "limit of 1Gi" in failure.message and failure.hint == "ask for more"
+
+
+def test_a_lost_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    failure = ended(monkeypatch, State(FAILED, "NodeLost", "the node n was deleted", "launch it again"))
+    assert failure.exit_code == 255
+    assert failure.message == "job 1 failed on node 0: the node n was deleted"
+    assert failure.hint == "launch it again"
+
+
+def test_a_job_that_ran_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    failure = ended(monkeypatch, State(FAILED), exit=137, reason=f"oom:{1 << 30}")
+    assert failure.exit_code == 137 and "memory limit of 1Gi" in failure.message and "--memory" in (failure.hint or "")
+
+
+def test_trouble_is_told_once() -> None:
+    lines: list[str] = []
+    talk = running.Talk(SimpleNamespace(line=lines.append), 1)  # type: ignore[arg-type]
+    for text in ("a", "a", "b", "a"):
+        talk.trouble(text)
+    assert lines == ["reconnecting: a", "reconnecting: b", "reconnecting: a"]
