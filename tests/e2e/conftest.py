@@ -22,7 +22,12 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 IMAGES = os.environ.get("SKY_TEST_IMAGES", "sky-test")
 KINDS = "jobs,pods,services,secrets,configmaps"
-OWN_NUMBER = "1"  # of the cluster that tests disturb
+# of the cluster that tests disturb: beside the shared one, and one for each of the processes that test side by side
+OWN_NUMBER = str(
+    int(os.environ.get("KUBECTL_SKY_CLUSTER_NUMBER", "0"))
+    + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    + 1
+)
 
 
 @dataclass
