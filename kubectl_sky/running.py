@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import cluster_objects
 from kubectl_sky.conversation import Broken
-from kubectl_sky.errors import EXIT_INTERRUPT, ApiError, ClusterFailure, Failure
+from kubectl_sky.errors import EXIT_FAILURE, EXIT_INTERRUPT, ApiError, ClusterFailure, Failure
 from kubectl_sky.follow import Follower, Printer
 from kubectl_sky.output import Progress, colour, duration
 from kubectl_sky.state import COMPLETED, FAILED, TERMINATING, State, task_state
@@ -40,7 +41,8 @@ class Head:
             return str(found[0]["metadata"]["name"])
         state = explain(self.cluster, self.name)
         if state.phase in OVER:
-            raise ClusterFailure(f"{self.name} is over: {state.message or state.reason or state.phase}", state.hint)
+            why = state.message or state.reason or state.phase
+            raise ClusterFailure(f"{self.name} is over: {why}", state.hint, exit_code(state, EXIT_FAILURE))
         raise Broken(state.message or f"{self.name} is {state.phase}")
 
 
@@ -146,11 +148,17 @@ def conclude(cluster: Cluster, name: str, state: dict[str, Any], nodes: int, fol
         return 0
     if status not in ("FAILED", "FAILED_SETUP", "FAILED_DRIVER", "CANCELLED"):
         return 0  # it goes on; only its log so far was asked for
-    why = _why(cluster, name, state, nodes)
-    raise Failure(f"job {number} {why}", _next_step(cluster, name, state), state["exit"] or 1)
+    lost = _lost(cluster, name) if state.get("reason") == "lost" else None
+    code = exit_code(lost, state["exit"]) if lost else state["exit"] or 1
+    raise Failure(f"job {number} {_why(state, lost, nodes)}", _next_step(cluster, name, state, lost), code)
 
 
-def _why(cluster: Cluster, name: str, state: dict[str, Any], nodes: int) -> str:
+def exit_code(over: State, otherwise: int) -> int:
+    """Of a task that is over. With cgroups v2 the kernel ends the whole container for one process's memory."""
+    return 128 + signal.SIGKILL if over.reason == "OOMKilled" else otherwise
+
+
+def _why(state: dict[str, Any], lost: State | None, nodes: int) -> str:
     reason = state.get("reason") or ""
     where = f" on node {state['rank']}" if nodes > 1 and state.get("rank") is not None else ""
     what = "failed in setup" if state["status"] == "FAILED_SETUP" else "failed"
@@ -160,22 +168,24 @@ def _why(cluster: Cluster, name: str, state: dict[str, Any], nodes: int) -> str:
         limit = int(reason[4:])
         text = f"its memory limit of {_size(limit)}" if limit else "the memory of its node"
         return f"{what}{where}: it ran out of memory and was killed at {text} (OOM)"
-    if reason == "lost":
-        return f"{what}{where}: {_lost(cluster, name)}"
+    if lost:
+        return f"{what}{where}: {lost.message or lost.reason or 'its node went away'}"
     return f"{what}{where}" + (f": {reason}" if reason else f" with exit code {state['exit']}")
 
 
-def _lost(cluster: Cluster, name: str) -> str:
+def _lost(cluster: Cluster, name: str) -> State:
     """Why a node's container ended under the job; kubelet needs a moment to say so."""
     for _ in range(20):
         state = explain(cluster, name)
         if state.phase in OVER:
             break
         time.sleep(0.3)
-    return state.message or state.reason or "its node went away"
+    return state
 
 
-def _next_step(cluster: Cluster, name: str, state: dict[str, Any]) -> str | None:
+def _next_step(cluster: Cluster, name: str, state: dict[str, Any], lost: State | None) -> str | None:
+    if lost:
+        return lost.hint
     if (state.get("reason") or "").startswith("oom:"):
         return f"ask for more: {cluster.connection.command('down', name)}, then launch with --memory GIB"
     return None

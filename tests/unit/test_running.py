@@ -18,7 +18,7 @@ def ended(monkeypatch: pytest.MonkeyPatch, state: State, **changes: Any) -> Fail
     monkeypatch.setattr(running, "explain", lambda cluster, name: state)
     cluster: Any = SimpleNamespace(connection=SimpleNamespace(command=lambda verb, words="": f"{verb} {words}"))
     with pytest.raises(Failure) as caught:
-        running.conclude(cluster, "x", {**ENDED, **changes})
+        running.conclude(cluster, "x", {**ENDED, **changes}, nodes=2)
     return caught.value
 
 
