@@ -37,7 +37,6 @@ class Node:
         self.path = wire.node_socket(rank)
         self.info = None
         self.up = threading.Event()
-        self.on_up = lambda: None
         threading.Thread(target=self._keep, daemon=True).start()
 
     def _keep(self):
@@ -50,8 +49,12 @@ class Node:
         while True:
             if self._resolves():
                 pid = os.posix_spawn(SSH, self._forward(), dict(os.environ))
-                self._greet(patience=10)
-                os.waitpid(pid, 0)
+                # its sshd may not be up yet, which ends our ssh; or its supervisor, which ends the greeting
+                greeted = ended = False
+                while not (greeted or ended):
+                    greeted = self._greet(patience=0.2)
+                    ended = bool(os.waitpid(pid, 0 if greeted else os.WNOHANG)[0])
+                    time.sleep(0.05)
             time.sleep(0.2)
 
     def _resolves(self):
@@ -67,12 +70,13 @@ class Node:
         return ["ssh", "-F", "/dev/null", "-N", "-p", "2222", "-i", KEY, *options, "-L", way, "sky@" + self.host]
 
     def _greet(self, patience):
+        """Whether the node's supervisor answers."""
         try:
             self.info = self.ask({"op": "info"}, patience)
-            self.up.set()
-            self.on_up()
         except (OSError, wire.Cut):
-            pass
+            return False
+        self.up.set()
+        return True
 
     def ask(self, request, patience=0.0):
         """The supervisor's answer, a dict. Raises OSError or wire.Cut when it cannot be reached."""
