@@ -14,6 +14,7 @@ from kubectl_sky.problem import Problem, shown
 MAX_BYTES = 1 << 20
 MAX_VALUES = 20_000
 MAX_DEPTH = 64
+_TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
 MAX_NUMBER = 100  # characters
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -89,7 +90,7 @@ class _Loader(_Base):
     def descend_resolver(self, *_: Any) -> None:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise _LimitError(f"nested more than {MAX_DEPTH} levels deep")
+            raise _LimitError(_TOO_DEEP)
 
     def ascend_resolver(self) -> None:
         self.depth -= 1
@@ -266,6 +267,7 @@ _WORDS = (
     ("<block end>", "the indentation does not fit the lines above"),
     ("did not find expected", "the indentation does not fit the lines above"),
     ("undefined alias", "`*name` refers to an anchor that does not exist; put it in quotes if it is text"),
+    ("nesting depth", _TOO_DEEP),  # libyaml's own limit
     ("escape", "an unknown escape in double quotes; use single quotes to keep backslashes"),
 )
 
@@ -277,6 +279,8 @@ def _syntax_problem(error: Any, file: str, text: str) -> Problem:
     message = next((words for part, words in _WORDS if part in said), f"not valid YAML: {said}")
     if "never closed" in message or "no closing" in message:
         mark = context or mark
+    if message == _TOO_DEEP:
+        mark = None  # where a parser gives up says nothing
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     if "cannot start any token" in said and text.splitlines()[line - 1 : line] and mark:
         rest = text.splitlines()[line - 1][mark.column :]
