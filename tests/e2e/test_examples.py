@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
 import urllib.request
 import zipfile
@@ -86,25 +85,17 @@ def test_pip(sky: Sky, tmp_path: Path) -> None:
 def test_web_from_the_users_machine(sky: Sky) -> None:
     sky.ok("launch", "examples/web.yaml", "-d", *PYTHON)
     pod = sky.pods("web")[0]["metadata"]["name"]
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    argv = ["kubectl", "-n", sky.namespace, "port-forward", pod, f"{port}:8080"]
-    with subprocess.Popen(argv, env=sky.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as forward:
+    connect = "import socket; socket.create_connection(('127.0.0.1', 8080))"
+    eventually("the server listens", lambda: sky.run("exec", "web", "--", "python3", "-c", connect).code == 0)
+    argv = ["kubectl", "-n", sky.namespace, "port-forward", pod, ":8080"]
+    with subprocess.Popen(argv, env=sky.environment(), text=True, stdout=subprocess.PIPE) as forward:
         try:
-            found: list[bytes] = []
-
-            def answers() -> bool:
-                assert forward.poll() is None, "kubectl port-forward has ended"
-                try:
-                    found.append(urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).read())
-                except OSError:
-                    return False
-                return True
-
-            eventually("the server answers", answers, 30)
+            assert forward.stdout
+            address = re.match(r"Forwarding from (\S+) ", forward.stdout.readline())
+            assert address
+            assert urllib.request.urlopen(f"http://{address[1]}/", timeout=20).read() == b"hello from the cluster\n"
         finally:
             forward.kill()
-    assert found == [b"hello from the cluster\n"]
 
 
 @pytest.mark.parametrize("file", ("examples/gpu.yaml", "examples/jupyter.yaml", "examples/mpi.yaml"))
