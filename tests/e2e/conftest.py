@@ -6,10 +6,12 @@ under which it finds them.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -138,10 +140,12 @@ def own_cluster(kubeconfig: str) -> Iterator[OwnCluster]:
     if not kubeconfig.startswith("/var/lib/kubectl-sky-cluster"):
         pytest.skip("$KUBECONFIG's cluster is not ours to disturb")
     cluster = OwnCluster(f"/var/lib/kubectl-sky-cluster{OWN_NUMBER}/admin.kubeconfig")
-    cluster.do("up", "2")
-    yield cluster
-    if not os.environ.get("SKY_TEST_KEEP"):
-        cluster.do("down")
+    with open(Path(tempfile.gettempdir(), f"kubectl-sky-e2e-{OWN_NUMBER}.lock"), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # one test process at a time
+        cluster.do("up", "2")
+        yield cluster
+        if not os.environ.get("SKY_TEST_KEEP"):
+            cluster.do("down")
 
 
 @contextmanager
