@@ -11,6 +11,7 @@ from kubectl_sky.errors import ApiError, ClusterFailure, Failure
 from kubectl_sky.follow import Printer
 from kubectl_sky.output import Progress, colour
 from kubectl_sky.startup import Startup
+from kubectl_sky.state import COMPLETED, FAILED, task_state
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
@@ -34,7 +35,8 @@ def read(cluster: Cluster, name: str, options: Options) -> int:
     nodes = job["spec"].get("parallelism", 1)
     if options.node is not None and options.node >= nodes:
         raise Failure(f"{name} has no node {options.node}: its nodes are 0 to {nodes - 1}")
-    if cluster_objects.finished(job):
+    pods = cluster_objects.pods(cluster, name)
+    if cluster_objects.finished(job) or (pods and task_state(job, pods).phase in (COMPLETED, FAILED)):
         return _of_the_dead(cluster, name, nodes, options)
     with Progress() as progress:
         head = Startup(cluster, job).wait(progress, START_SECONDS)

@@ -17,7 +17,8 @@ from kubectl_sky.errors import Failure
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
 
-SSHD = ["/usr/sbin/sshd", "-i", "-e", "-f", "/sky/code/sshd_people.conf"]
+# exit code 0 whatever happens: the session's own comes over ssh, and kubectl would comment on any other
+SSHD = ["/bin/sh", "-c", "/usr/sbin/sshd -i -e -f /sky/code/sshd_people.conf; exit 0"]
 
 
 def ssh(cluster: Cluster, name: str, node: int, command: list[str]) -> int:

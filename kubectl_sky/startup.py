@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import cluster_objects, names
-from kubectl_sky.errors import EXIT_TIMEOUT, ClusterFailure, Expired, Failure
+from kubectl_sky.errors import EXIT_INTERRUPT, EXIT_TIMEOUT, ClusterFailure, Expired, Failure
 from kubectl_sky.overview import CONTROLLER_UID
 from kubectl_sky.state import COMPLETED, FAILED, TERMINATING, task_state
 
@@ -34,6 +34,17 @@ class Startup:
 
         Raises ClusterFailure with the reason when it cannot come up, or has not after `seconds`.
         """
+        try:
+            return self._wait(progress, seconds)
+        except KeyboardInterrupt:
+            command = self.cluster.connection.command
+            raise Failure(
+                f"interrupted while {self.name} was starting",
+                f"the same command again goes on; `{command('down', self.name)}` ends it",
+                EXIT_INTERRUPT,
+            ) from None
+
+    def _wait(self, progress: Progress, seconds: float) -> str:
         for pod in cluster_objects.pods(self.cluster, self.name):
             self._add_pod(pod)
         for kind, path, params in self._watches():

@@ -55,6 +55,8 @@ def launch(
     from kubectl_sky.output import parse_duration
 
     mode = dryrun.mode(dry_run, output)
+    if not entry and not cluster_name:
+        raise UsageError("nothing to launch", "name a task file, a command after --, or idle pods: -c NAME")
     task = read_task(entry or [], flags)
     planning.check_supported(task)
     try:

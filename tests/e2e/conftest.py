@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+# also where the tests run in the background of a script, which has it ignored: Ctrl-C is tested
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PROJECT = Path(__file__).parents[2]
 IMAGES = os.environ.get("SKY_TEST_IMAGES", "sky-test")

@@ -29,7 +29,7 @@ class Way:
         return "+".join(name for name, yes in names.items() if yes) or "plain"
 
 
-WAYS = (Way(False, False, True), Way(True, True, True), Way(False, True, False), Way(True, True, False))
+WAYS = (Way(False, False, True), Way(True, True, True), Way(True, True, False))
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def work(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
-@pytest.mark.parametrize("name", ("busybox", "alpine", "debian-nonroot", "python"))
+@pytest.mark.parametrize("name", ("busybox", "alpine", "debian-nonroot"))
 def test_images_with_a_shell(spaces: Spaces, tmp_path: Path, name: str, way: Way) -> None:
     sky = spaces.of(way)
     files = "cat link ~/in/folder/data.txt; ./script.sh; [ -d empty ] && echo empty"
