@@ -38,7 +38,7 @@ _HOOK = Field("", "map", fields=(
 
 _POD_CONFIG = Field("pod_config", "map", "A partial pod (metadata, spec), merged into the task's pods.")
 _METADATA = Field("custom_metadata", "map", "Labels and annotations for every object.", check=_no_name, note=_LATER)
-_TIMEOUT = Field("provision_timeout", "int", "Seconds to wait for the pods.", note=_LATER)
+_TIMEOUT = Field("provision_timeout", "int", "Seconds to wait for the pods, 600 by default; 0 or less: for ever.")
 _MODE = Field("mode", "text", choices=("ALL", "BUILD"), exact_case=True)
 
 _KUBERNETES = Field("kubernetes", "map", "Settings of Kubernetes.", (

@@ -24,7 +24,15 @@ def launch(
     detach: Annotated[bool, typer.Option("-d", "--detach-run", help="Return when the job is handed over")] = False,
     down: Annotated[bool, typer.Option("--down", help="Take the cluster down after its last job")] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="For SkyPilot's habit: launch never asks")] = False,  # noqa: ARG001
-    timeout: Annotated[str, typer.Option("--timeout", metavar="TIME", help="How long to wait for the pods")] = "10m",
+    provision_timeout: Annotated[
+        str | None,
+        typer.Option(
+            "--provision-timeout",
+            metavar="TIME",
+            help="How long to wait for the pods; longer by itself while an autoscaler adds nodes; 0: for ever "
+            "(default: config.kubernetes.provision_timeout of the task, else 10m)",
+        ),
+    ] = None,
     dry_run: Annotated[
         str | None,
         typer.Option(
@@ -51,18 +59,14 @@ def launch(
       kubectl sky launch task.yaml --env LR=0.1 --down
       kubectl sky launch task.yaml --dry-run=client -o yaml | kubectl apply -f -
     """
-    from kubectl_sky import dryrun, kube, launching, planning
-    from kubectl_sky.output import parse_duration
+    from kubectl_sky import dryrun, kube, launching, limits, planning
 
     mode = dryrun.mode(dry_run, output)
     if not entry and not cluster_name:
         raise UsageError("nothing to launch", "name a task file, a command after --, or idle pods: -c NAME")
     task = read_task(entry or [], flags)
     planning.check_supported(task)
-    try:
-        seconds = parse_duration(timeout)
-    except ValueError as error:
-        raise UsageError(f"--timeout: {error}") from None
+    seconds = limits.provision(provision_timeout, task.config)
     options = planning.Options(planning.name_of(task, cluster_name), detach, down, seconds)
     cluster = kube.connect(ctx.obj)
     if mode:

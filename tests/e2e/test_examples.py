@@ -106,7 +106,7 @@ def test_what_needs_gpus_or_downloads_is_accepted_by_the_server(sky: Sky, file: 
     if file != "examples/gpu.yaml":
         assert "created (server dry run)" in sky.ok("launch", file, "--dry-run=server").out
     else:
-        none = sky.run("launch", file, "--timeout", "3s")
+        none = sky.run("launch", file, "--provision-timeout", "3s")
         assert (none.code != 0 and "GPU" in none.err.upper()) or "T4" in none.err, none
 
 

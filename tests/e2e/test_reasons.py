@@ -119,7 +119,7 @@ def test_an_image_that_does_not_exist(sky: Sky) -> None:
 
 
 def test_no_room_says_why_and_the_timeout_ends_it(sky: Sky) -> None:
-    result = sky.run("launch", "-c", "large", "--cpus", "64", "--timeout", "5s", "--", "true")
+    result = sky.run("launch", "-c", "large", "--cpus", "64", "--provision-timeout", "5s", "--", "true")
     assert result.code == 124, result
     assert "Insufficient cpu" in result.err.split("error:")[0], result  # while it waits
     assert "has not started within 5 s" in result.err and "Insufficient cpu" in result.err.split("error:")[1], result
