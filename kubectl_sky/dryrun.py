@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import cluster_objects, facts, identity, optimizer, planning, podspec, settings
+from kubectl_sky import choosing, cluster_objects, identity, planning, podspec
 from kubectl_sky.errors import UsageError
 from kubectl_sky.output import Format, manifests
 
@@ -27,11 +27,12 @@ def mode(dry_run: str | None, output: str | None) -> tuple[str, Format] | None:
 
 def run(cluster: Cluster, task: Task, options: planning.Options, how: tuple[str, Format], show_secrets: bool) -> int:
     """Prints the manifests; with `server` after the server has checked them. Raises Failure with what it refuses."""
-    found = facts.gather(cluster, settings.load(), optimizer.wants_accelerators(task))
-    plan = planning.plan(task, options, found, identity.new_identity())
+    choice = choosing.choose(choosing.clusters(cluster, task), task)
+    print(choice.table(reasons=cluster.connection.verbosity > 0), file=sys.stderr)
+    plan = planning.plan(choice.candidate, options, choice.facts, identity.new_identity())
     rendered = podspec.render(plan)
     if how[0] == "server":
-        rendered = cluster_objects.dry_run(cluster, rendered)
+        rendered = cluster_objects.dry_run(choice.cluster, rendered)
     if task.secrets and not show_secrets:
         rendered = podspec.hidden(rendered)
         print("note: secrets are hidden; --show-secrets shows them, for `kubectl apply`", file=sys.stderr)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kubectl_sky import dra, inventory
 from kubectl_sky.errors import ApiError
+from kubectl_sky.inventory import Inventory
+from kubectl_sky.nodes import Node
 from kubectl_sky.podspec import Facts
 from kubectl_sky.settings import Settings
 
@@ -19,21 +24,41 @@ IMAGE_VOLUME_RUNTIMES = {"containerd": (2, 1), "cri-o": (1, 33)}
 ENFORCE = "pod-security.kubernetes.io/enforce"
 
 
-def gather(cluster: Cluster, settings: Settings, accelerators: bool) -> Facts:
-    """`accelerators`: the task wants some, so all nodes are read; else a few, for their versions."""
-    with ThreadPoolExecutor(3) as pool:
+@dataclass(frozen=True)
+class Need:
+    """What must be known. `accelerators`: pods and their claims too; else nodes until there are `enough`."""
+
+    accelerators: bool
+    several: bool = False  # alternatives to choose from by what is free
+    enough: Callable[[list[Node]], bool] | None = None
+
+
+def gather(cluster: Cluster, settings: Settings, need: Need) -> tuple[Facts, Inventory]:
+    """The facts for a pod, and what the nodes have."""
+    with ThreadPoolExecutor(4) as pool:
         version = pool.submit(cluster.get, "/version")
         namespace = pool.submit(_get, cluster, f"/api/v1/namespaces/{cluster.namespace}")
-        nodes = pool.submit(_get, cluster, "/api/v1/nodes", **({} if accelerators else {"limit": 5}))
+        classes = pool.submit(_get, cluster, "/apis/node.k8s.io/v1/runtimeclasses") if need.accelerators else None
+        enough = None if need.accelerators else need.enough
+        there = inventory.read(cluster, need.accelerators or need.several, need.accelerators, enough)
     labels = (namespace.result() or {}).get("metadata", {}).get("labels") or {}
-    listed = nodes.result()
-    found = tuple(listed["items"]) if listed else None
-    return Facts(
+    found = (classes.result() if classes else None) or {"items": []}
+    facts = Facts(
         context=cluster.context or "",
-        image_volumes=_image_volumes(version.result(), found, settings),
+        image_volumes=_image_volumes(version.result(), there.nodes, settings),
         pod_security=labels.get(ENFORCE, "privileged"),
-        nodes=found,
+        nodes=there.nodes,
+        runtime_classes=frozenset(item["metadata"]["name"] for item in found["items"]),
+        claims_version=there.claims_version or dra.VERSIONS[0],
     )
+    return facts, there
+
+
+def grows(cluster: Cluster) -> bool:
+    """Whether an autoscaler may add nodes of kinds that are not there now."""
+    status = "/api/v1/namespaces/kube-system/configmaps/cluster-autoscaler-status"
+    with ThreadPoolExecutor(2) as pool:
+        return any(pool.map(lambda path: _get(cluster, path) is not None, (status, "/apis/karpenter.sh")))
 
 
 def _get(cluster: Cluster, path: str, **params: Any) -> dict[str, Any] | None:
@@ -45,12 +70,12 @@ def _get(cluster: Cluster, path: str, **params: Any) -> dict[str, Any] | None:
         raise
 
 
-def _image_volumes(version: dict[str, Any], nodes: tuple[dict[str, Any], ...] | None, settings: Settings) -> bool:
+def _image_volumes(version: dict[str, Any], nodes: Iterable[Node] | None, settings: Settings) -> bool:
     if settings.image_volumes != "auto":
         return settings.image_volumes == "true"
     if _numbers(f"{version.get('major', 0)}.{version.get('minor', 0)}") < IMAGE_VOLUME_SERVER or not nodes:
         return False
-    return all(_runtime_can(node["status"]["nodeInfo"]["containerRuntimeVersion"]) for node in nodes)
+    return all(_runtime_can(node.runtime) for node in nodes)
 
 
 def _runtime_can(runtime: str) -> bool:

@@ -91,6 +91,12 @@ def load(connection: Connection) -> Access:
     return _overridden(_from_files(config, connection, looked), connection)
 
 
+def contexts(connection: Connection) -> list[str]:
+    """The names of all contexts of the kubeconfig, in its order."""
+    config, _ = read_files(connection.kubeconfig)
+    return list((config or {}).get("contexts") or ())
+
+
 def read_files(flag: str | None) -> tuple[dict[str, Any] | None, list[str]]:
     """Merged kubeconfig (the first file to set a value wins; missing files are skipped) and where it was looked for."""
     if flag:

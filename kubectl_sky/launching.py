@@ -7,19 +7,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import (
-    cluster_objects,
-    collect,
-    facts,
-    identity,
-    optimizer,
-    planning,
-    podspec,
-    running,
-    settings,
-    uploading,
-)
-from kubectl_sky.errors import EXIT_INTERRUPT, Failure, UsageError
+from kubectl_sky import choosing, cluster_objects, collect, identity, planning, podspec, running, uploading
+from kubectl_sky.errors import EXIT_INTERRUPT, Failure, Unreachable, UsageError
 from kubectl_sky.output import Progress
 from kubectl_sky.planning import Options
 from kubectl_sky.startup import Startup
@@ -34,7 +23,7 @@ def launch(cluster: Cluster, task: Task, options: Options) -> int:
     cluster.kubectl()  # first: nothing is made where it is missing
     with Progress(f"Launching {options.name}") as progress:
         files = collect.collect(uploading.mounts(task))  # nor for files that cannot be read
-        job, request = _pods(cluster, task, options, progress)
+        cluster, job, request = _pods(cluster, task, options, progress)
         there = job["spec"].get("parallelism", 1)
         head = Startup(cluster, job).wait(progress, options.timeout)
         if files.mounts:
@@ -68,19 +57,24 @@ def _leave(cluster: Cluster, options: Options) -> None:
 
 def _pods(
     cluster: Cluster, task: Task, options: Options, progress: Progress
-) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """The Job of the task, made unless it is up; and how to follow its first job if it takes that one along."""
-    with ThreadPoolExecutor(3) as pool:
-        existing = pool.submit(_existing, cluster, options.name, progress)
-        found = pool.submit(facts.gather, cluster, settings.load(), optimizer.wants_accelerators(task))
+) -> tuple[Cluster, dict[str, Any], dict[str, Any] | None]:
+    """The Job of the task, made unless it is up, and where; and how to follow its first job if it takes that along."""
+    places = choosing.clusters(cluster, task)
+    with ThreadPoolExecutor(len(places) + 2) as pool:
+        existing = [pool.submit(_existing, one, options.name, progress) for one in places]
+        choice = pool.submit(choosing.choose, places, task)
         key = pool.submit(identity.new_identity)
-        job = existing.result()
-        if job:
-            _check_fits(task, job, cluster)
-            return job, None
-        made = planning.plan(task, options, found.result(), key.result())
-    job = cluster_objects.create(cluster, podspec.render(made))
-    return job, {"op": "follow", "job": 1} if made.job else None
+        for place, answer in zip(places, existing, strict=True):
+            if isinstance(answer.exception(), Unreachable) and len(places) > 1:
+                continue
+            if job := answer.result():
+                _check_fits(task, job, place)
+                return place, job, None
+        chosen = choice.result()
+        made = planning.plan(chosen.candidate, options, chosen.facts, key.result())
+    progress.line(chosen.table(reasons=cluster.connection.verbosity > 0))
+    job = cluster_objects.create(chosen.cluster, podspec.render(made))
+    return chosen.cluster, job, {"op": "follow", "job": 1} if made.job else None
 
 
 def _existing(cluster: Cluster, name: str, progress: Progress) -> dict[str, Any] | None:

@@ -1,39 +1,242 @@
-"""Which of a task's alternatives to ask for, from what the nodes of the cluster have."""
+"""Which of a task's alternatives to ask for, and where: from what the nodes of the contexts have. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
-from kubectl_sky import accelerators
-from kubectl_sky.resources import Accelerator, Resources
+from kubectl_sky import device_request, podspec, quantity, scheduling
+from kubectl_sky.device_request import DeviceRequest
+from kubectl_sky.errors import ClusterFailure
+from kubectl_sky.nodes import Node
+from kubectl_sky.pricing import Prices
 from kubectl_sky.task import Task
+from kubectl_sky.usage import Amounts, Usage
 
 
-def choose(task: Task, nodes: Iterable[dict[str, Any]] | None) -> Task:
-    """The task with one alternative left: the first that some node has the accelerators for, else the first.
+@dataclass(frozen=True)
+class Place:
+    """A context. `nodes` None: may not be read; `usage` None: what is free is unknown; `grows`: it may get nodes."""
 
-    `nodes` None: they may not be read, so the first it is.
+    context: str
+    nodes: tuple[Node, ...] | None
+    usage: Usage | None = None
+    grows: bool = False
+    prices: Prices = field(default_factory=Prices)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One alternative in one place. `now`, `ever`: how many of the task's nodes would fit; None unknown.
+
+    `lack`: why it can never run there, "" if it can.
     """
-    candidates, _ = task.resources.candidates()
-    known = list(nodes or ())
-    fitting = [one for one in candidates if any(_offers(node, one) for node in known)]
-    return replace(task, resources=(fitting or candidates)[0])
+
+    task: Task
+    place: Place
+    request: DeviceRequest | None
+    now: int | None
+    ever: int | None
+    price: float | None
+    lack: str = ""
+
+    @property
+    def fits_now(self) -> bool:
+        return not self.lack and (self.now is None or self.now >= self.task.num_nodes)
+
+    @property
+    def possible(self) -> bool:
+        return not self.lack or self.place.grows
+
+    def why_not(self, chosen: Candidate) -> str:
+        """Why another was chosen."""
+        if self.lack:
+            return self.lack
+        if chosen.fits_now and not self.fits_now:
+            return f"now room for {self.now} of {self.task.num_nodes} nodes"
+        if chosen.price is not None and (self.price is None or self.price > chosen.price):
+            return "costs more" if self.price is not None else "has no price"
+        return "comes later in the task"
+
+
+def candidates(task: Task, places: Sequence[Place]) -> list[Candidate]:
+    """Every alternative in every place where the task allows it, in the order of preference."""
+    found: list[Candidate] = []
+    for resources in task.resources.candidates()[0]:
+        one = replace(task, resources=resources)
+        for place in places:
+            if resources.context in (None, place.context):
+                found.extend(_candidates(one, place))
+    return found
+
+
+def _candidates(task: Task, place: Place) -> list[Candidate]:
+    """A candidate for each way in which the place offers the accelerators."""
+    if not task.resources.accelerators:
+        return [_candidate(task, place, None)]
+    wanted = task.resources.accelerators[0]
+    requests = device_request.requests(wanted, place.nodes)
+    if requests:
+        return [_candidate(task, place, request) for request in requests]
+    return [Candidate(task, place, None, 0, 0, None, lack_of_devices(task, place))]
+
+
+def _candidate(task: Task, place: Place, request: DeviceRequest | None) -> Candidate:
+    price = place.prices.hourly(
+        podspec.cpus(task), podspec.memory(task), request.name if request else "", podspec.gpus(task)
+    )
+    if place.nodes is None:
+        return Candidate(task, place, request, None, None, price)
+    able = [node for node in place.nodes if _may_go(task, request, node)]
+    ever = sum(_room(task, request, node, None) for node in able)
+    usage = place.usage
+    now = None if usage is None else sum(_room(task, request, node, usage) for node in able if node.usable)
+    lack = "" if ever >= task.num_nodes else lack_of_room(task, request, able, ever)
+    return Candidate(task, place, request, now, ever, price, lack)
+
+
+def choose(found: Sequence[Candidate], ordered: bool) -> Candidate:
+    """The best: what fits now, then what is cheap, then what comes first (`ordered`: before what is cheap).
+
+    Raises ClusterFailure with every reason when none is possible.
+    """
+    possible = [one for one in found if one.possible]
+    if not possible:
+        raise impossible(found)
+
+    def rank(one: Candidate) -> tuple[bool, bool, float]:
+        price = one.price if one.price is not None else float("inf")
+        return bool(one.lack), not one.fits_now, 0.0 if ordered else price
+
+    return min(possible, key=rank)
+
+
+def impossible(found: Sequence[Candidate]) -> ClusterFailure:
+    """What no node can ever run, and what is nearest to it."""
+    lines = [f"  {summary(one)}: {one.lack}" for one in found]
+    contexts = list(dict.fromkeys(one.place.context for one in found))
+    where = f"context {contexts[0]}" if len(contexts) == 1 else f"contexts {', '.join(contexts)}"
+    text = "\n".join([f"nothing in {where} can ever run this task:", *lines])
+    unnamed = any(not d.name and d.total for one in found for node in one.place.nodes or () for d in node.devices)
+    command = (
+        "kubectl sky label-gpus names GPUs that no label names" if unnamed else "kubectl sky gpus shows what there is"
+    )
+    return ClusterFailure(text, command)
+
+
+def summary(one: Candidate) -> str:
+    """`8CPU--32GB--H100:8`, as SkyPilot names it."""
+    parts = [f"{podspec.cpus(one.task):g}CPU", f"{podspec.memory(one.task):g}GB"]
+    return "--".join([*parts, *(f"{a.name}:{a.count:g}" for a in one.task.resources.accelerators[:1])])
+
+
+# -- one node -------------------------------------------------------------------------------------------------------
+
+
+def _may_go(task: Task, request: DeviceRequest | None, node: Node) -> bool:
+    """Whether the node is of the right kind, room aside."""
+    spot = bool(task.resources.use_spot)
+    tolerated = [*scheduling.tolerations(request, spot, [node]), *podspec.own_tolerations(task)]
+    right = not spot or scheduling.is_spot(node)
+    return right and scheduling.tolerates(tolerated, node) and (not request or bool(_devices(task, request, node)))
+
+
+def _devices(task: Task, request: DeviceRequest, node: Node) -> list[int]:
+    """How many devices the node has of what is asked for."""
+    wanted = task.resources.accelerators[0]
+    return [
+        device.total
+        for device in node.devices
+        if device.key == request.key and device.claim == request.claim and device_request.fits(wanted, device)
+    ]
+
+
+def _needs(task: Task, request: DeviceRequest | None) -> Amounts:
+    needs = {"cpu": podspec.cpus(task), "memory": podspec.memory(task) * quantity.GIB + podspec.OWN_MEMORY, "pods": 1.0}
+    if task.resources.disk_size:
+        needs["ephemeral-storage"] = float(task.resources.disk_size * quantity.GIB)
+    if request and not request.claim:
+        needs[request.key] = float(request.count)
+    return needs
+
+
+def _room(task: Task, request: DeviceRequest | None, node: Node, usage: Usage | None) -> int:
+    """How many of the task's nodes fit on a node: on what is free, or (`usage` None) if it were empty."""
+    rooms = []
+    for key, amount in _needs(task, request).items():
+        there = usage.free(node, key) if usage else node.allocatable.get(key, 0.0)
+        rooms.append(int(there / amount + 1e-6))
+    if request and request.claim:
+        wanted = task.resources.accelerators[0]
+        free = [
+            usage.free_devices(node, one) if usage else one.total
+            for one in node.devices
+            if one.key == request.key and one.claim and device_request.fits(wanted, one)
+        ]
+        rooms.append(sum(free) // request.count)
+    return min(rooms)
+
+
+# -- what is missing ------------------------------------------------------------------------------------------------
+
+
+def lack_of_devices(task: Task, place: Place) -> str:
+    """Why no node has the accelerators, with what there is instead."""
+    wanted = task.resources.accelerators[0]
+    devices = [device for node in place.nodes or () for device in node.devices if device.total]
+    whole = replace(wanted, count=1)
+    if wanted.count < 1 and any(device_request.fits(whole, device) for device in devices):
+        return f"Kubernetes hands out whole devices, and no node slices them: ask for {wanted.name}:1"
+    if wanted.count != int(wanted.count) and wanted.count > 1:
+        return f"parts of several devices cannot be had: ask for {wanted.name}:{int(wanted.count) + 1}"
+    shares = [device for device in devices if device_request.fits(replace(wanted, count=device.share), device)]
+    if shares:
+        return f"{wanted.name} is handed out in parts here: ask for {wanted.name}:{shares[0].share:.2g}"
+    if not devices:
+        return "no node has accelerators"
+    if all(not device.name for device in devices):
+        return "nodes have accelerators, but no label tells of which kind"
+    names = sorted({device.name for device in devices if device.name})
+    return f"no node has {wanted.name}; there are: {', '.join(names)}"
+
+
+def lack_of_room(task: Task, request: DeviceRequest | None, able: Sequence[Node], ever: int) -> str:
+    """Why the nodes of the right kind are too small or too few, with the nearest that would fit."""
+    what = f"with {request.name}" if request else "that it may go to"
+    if not able:
+        return f"every node {what} has a taint that it does not tolerate, or is no spot node"
+    if ever:
+        return f"there is room for {ever} of {task.num_nodes} nodes, even if all were empty"
+    largest = max(able, key=lambda node: _nearness(task, request, node))
+    short = []
+    for key, amount in _needs(task, request).items():
+        there = largest.allocatable.get(key, 0.0)
+        if there < amount:
+            short.append(
+                f"{_unit(key, request)} {quantity.shown(key, there)} (asked for {quantity.shown(key, amount)})"
+            )
+    if request and request.claim and (most := max(sum(_devices(task, request, node)) for node in able)) < request.count:
+        short.append(f"{request.name} {most} (asked for {request.count})")
+    return f"the nearest node {what} is {largest.name}, which has {', '.join(short)}"
+
+
+def _unit(key: str, request: DeviceRequest | None) -> str:
+    if request and key == request.key:
+        return request.name
+    return {"cpu": "CPUs"}.get(key, key)
+
+
+def _nearness(task: Task, request: DeviceRequest | None, node: Node) -> float:
+    """How much of what is asked for a node has; 1 for each resource that is enough."""
+    return sum(min(node.allocatable.get(key, 0.0) / amount, 1.0) for key, amount in _needs(task, request).items())
 
 
 def wants_accelerators(task: Task) -> bool:
-    """Whether any of its alternatives does: then the nodes must be known."""
+    """Whether any of its alternatives does."""
     return any(one.accelerators for one in task.resources.candidates()[0])
 
 
-def _offers(node: dict[str, Any], wanted: Resources) -> bool:
-    return all(_has(node, one) for one in wanted.accelerators)
-
-
-def _has(node: dict[str, Any], wanted: Accelerator) -> bool:
-    """Whether the node has so many of them, free or not."""
-    labels = node["metadata"].get("labels") or {}
-    named = any(key in labels and accelerators.matches(wanted.name, labels[key]) for key in accelerators.LABELS)
-    there = (node["status"].get("allocatable") or {}).get(accelerators.resource(wanted.name), "0")
-    return named and int(there) >= accelerators.count(wanted.count)
+def contexts(task: Task, allowed: Iterable[str]) -> list[str]:
+    """The contexts that its alternatives name, else those that are allowed."""
+    named = [one.context for one in task.resources.candidates()[0]]
+    return list(dict.fromkeys([*(name for name in named if name), *(allowed if None in named else ())]))

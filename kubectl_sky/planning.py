@@ -32,9 +32,9 @@ def code() -> dict[str, str]:
     }
 
 
-def plan(task: Task, options: Options, found: podspec.Facts, key: podspec.Identity) -> podspec.Plan:
+def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, key: podspec.Identity) -> podspec.Plan:
     """Everything that the manifests depend on. Raises UsageError when the task is too large for a Secret."""
-    task = optimizer.choose(task, found.nodes)
+    task = chosen.task
     job = podspec.job_spec(task) if not has_files(task) and (task.run or task.setup) else None
     made = podspec.Plan(
         task=task,
@@ -45,6 +45,7 @@ def plan(task: Task, options: Options, found: podspec.Facts, key: podspec.Identi
         code=code(),
         user=identity.user(),
         job=job,
+        request=chosen.request,
         down=options.down,
         annotations={SHAPE: json.dumps(shape(task))},
     )
@@ -53,6 +54,11 @@ def plan(task: Task, options: Options, found: podspec.Facts, key: podspec.Identi
             "setup, run and envs are too large together: at most 1 MB", "put what is large into the workdir"
         )
     return made
+
+
+def blind(task: Task, context: str = "") -> optimizer.Candidate:
+    """The choice without a cluster: the task's first alternative."""
+    return optimizer.candidates(task, [optimizer.Place(context, None)])[0]
 
 
 def shape(task: Task) -> dict[str, Any]:

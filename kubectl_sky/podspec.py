@@ -7,7 +7,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubectl_sky import accelerators, names, podmerge
+from kubectl_sky import names, podmerge, quantity, scheduling
+from kubectl_sky.device_request import DeviceRequest, count
+from kubectl_sky.nodes import Node
 from kubectl_sky.settings import Settings
 from kubectl_sky.task import Task
 
@@ -15,11 +17,13 @@ Manifest = dict[str, Any]
 
 SKY_UID = 65532  # of our own containers
 OWN_CPU = 0.01
+OWN_MEMORY = float(32 * 2**20)
 RESTRICTED_UID = 1000  # of the task where Pod Security forbids root and nobody chose a uid
 GRACE_SECONDS = 30
 KEEP_FAILED_SECONDS = 86400  # how long a task that ended by itself stays to be looked at
 KEEP_DOWN_SECONDS = 3600  # the same after --down
 HIDDEN = "<hidden: --show-secrets>"
+CLAIM = "accelerators"
 PYTHON = ["/sky/tools/bin/python3", "-SE"]
 # node 0 runs the agent; the others a sshd for it, which ends when the supervisor lets go of the fifo
 SSH_SCRIPT = """\
@@ -49,7 +53,9 @@ class Facts:
     context: str = ""
     image_volumes: bool = False
     pod_security: str = "privileged"  # the level that the namespace enforces
-    nodes: tuple[dict[str, Any], ...] | None = None  # None: may not be read
+    nodes: tuple[Node, ...] | None = None  # None: may not be read
+    runtime_classes: frozenset[str] = frozenset()
+    claims_version: str = "v1"  # of resource.k8s.io
 
 
 @dataclass(frozen=True)
@@ -72,15 +78,18 @@ class Plan:
     code: dict[str, str]  # file name -> text, of what runs in the pod
     user: str
     job: dict[str, Any] | None  # the first job; None when files must be sent before it
+    request: DeviceRequest | None = None  # of accelerators
     down: bool = False
     annotations: dict[str, str] = field(default_factory=dict)
 
 
 def render(plan: Plan) -> list[Manifest]:
-    """[Secret, ConfigMap, (Service,) Job], in the order in which they should be created."""
+    """[Secret, ConfigMap, (Service, ResourceClaimTemplate,) Job], in the order in which they should be created."""
     manifests = [_secret(plan), _config_map(plan)]
     if plan.task.num_nodes > 1:
         manifests.append(_service(plan))
+    if plan.request and plan.request.claim:
+        manifests.append(_claim_template(plan, plan.request))
     return [*manifests, _job(plan)]
 
 
@@ -105,7 +114,7 @@ def job_spec(task: Task, envs: dict[str, str] | None = None) -> dict[str, Any]:
 def gpus(task: Task) -> int:
     """Accelerators a node."""
     wanted = task.resources.accelerators
-    return accelerators.count(wanted[0].count) if wanted else 0
+    return count(wanted[0]) if wanted else 0
 
 
 def cpus(task: Task) -> float:
@@ -170,6 +179,22 @@ def _service(plan: Plan) -> Manifest:
     return {"apiVersion": "v1", "kind": "Service", "metadata": _metadata(plan, plan.name), "spec": spec}
 
 
+def _claim_template(plan: Plan, request: DeviceRequest) -> Manifest:
+    """What each pod claims by dynamic resource allocation: devices of those products."""
+    exactly: dict[str, Any] = {"deviceClassName": request.key, "allocationMode": "ExactCount", "count": request.count}
+    if request.products:
+        known = json.dumps(list(request.products))
+        attribute = f'device.attributes["{request.driver}"].productName'
+        exactly["selectors"] = [{"cel": {"expression": f"{attribute} in {known}"}}]
+    asked = {"name": CLAIM, **(exactly if plan.facts.claims_version == "v1beta1" else {"exactly": exactly})}
+    return {
+        "apiVersion": f"resource.k8s.io/{plan.facts.claims_version}",
+        "kind": "ResourceClaimTemplate",
+        "metadata": _metadata(plan, plan.name),
+        "spec": {"spec": {"devices": {"requests": [asked]}}},
+    }
+
+
 def _job(plan: Plan) -> Manifest:
     task = plan.task
     annotations = {
@@ -180,6 +205,8 @@ def _job(plan: Plan) -> Manifest:
     }
     metadata = _metadata(plan, plan.name, annotations=annotations)
     pod_labels = {**task.resources.labels, **names.labels(plan.name)}
+    if plan.request:
+        pod_labels[scheduling.GPU_POD] = "true"
     pod = {"metadata": {"labels": pod_labels}, "spec": _pod(plan)}
     return {
         "apiVersion": "batch/v1",
@@ -194,6 +221,12 @@ def _job(plan: Plan) -> Manifest:
             "template": podmerge.merge(pod, _pod_config(task)),
         },
     }
+
+
+def own_tolerations(task: Task) -> list[dict[str, Any]]:
+    """Those of the task's pod_config."""
+    spec = _pod_config(task).get("spec") or {}
+    return list(spec.get("tolerations") or ())
 
 
 def _pod_config(task: Task) -> dict[str, Any]:
@@ -225,25 +258,11 @@ def _pod(plan: Plan) -> dict[str, Any]:
         }
     if task.num_nodes > 1:
         pod["subdomain"] = plan.name
-    affinity = _affinity(plan)
-    if affinity:
-        pod["affinity"] = affinity
-    if gpus(task):
-        key = accelerators.resource(task.resources.accelerators[0].name)
-        pod["tolerations"] = [{"key": key, "operator": "Exists", "effect": "NoSchedule"}]
-    return pod
-
-
-def _affinity(plan: Plan) -> dict[str, Any]:
-    affinity: dict[str, Any] = {}
-    if gpus(plan.task):
-        affinity["nodeAffinity"] = accelerators.affinity(plan.task.resources.accelerators[0].name, plan.facts.nodes)
-    if plan.task.num_nodes > 1:
-        selector = {"matchLabels": {names.INSTANCE: plan.name}}
-        term = {"labelSelector": selector, "topologyKey": "kubernetes.io/hostname"}
-        spread = [{"weight": 100, "podAffinityTerm": term}]
-        affinity["podAntiAffinity"] = {"preferredDuringSchedulingIgnoredDuringExecution": spread}
-    return affinity
+    if plan.request and plan.request.claim:
+        pod["resourceClaims"] = [{"name": CLAIM, "resourceClaimTemplateName": plan.name}]
+    spot = bool(task.resources.use_spot)
+    where = scheduling.fields(plan.name, task.num_nodes, plan.request, spot, facts.nodes, facts.runtime_classes)
+    return {**pod, **where}
 
 
 def _task_container(plan: Plan, restricted: bool) -> dict[str, Any]:
@@ -260,7 +279,7 @@ def _task_container(plan: Plan, restricted: bool) -> dict[str, Any]:
         "imagePullPolicy": plan.settings.image_pull_policy,
         "command": [*PYTHON, "/sky/code/supervisor.py"],
         "env": env,
-        "resources": _resources(task),
+        "resources": _resources(task, plan.request),
         "volumeMounts": [
             {"name": "run", "mountPath": "/sky/run"},
             {"name": "code", "mountPath": "/sky/code", "readOnly": True},
@@ -277,29 +296,21 @@ def image(plan: Plan) -> str:
     return plan.task.resources.image_id or plan.settings.own_image(plan.settings.default_image)
 
 
-def _resources(task: Task) -> dict[str, Any]:
+def _resources(task: Task, request: DeviceRequest | None) -> dict[str, Any]:
     """Requests; limits for memory that was asked for (and for GPUs, which know nothing else)."""
     # our own container's share comes off it: the pod asks for what the task says, and fits where that fits
-    requests: dict[str, Any] = {"cpu": _quantity(max(cpus(task) - OWN_CPU, OWN_CPU)), "memory": _bytes(memory(task))}
+    cpu, size = quantity.number(max(cpus(task) - OWN_CPU, OWN_CPU)), quantity.gibibytes(memory(task))
+    requests: dict[str, Any] = {"cpu": cpu, "memory": size}
     limits: dict[str, Any] = {}
     if task.resources.memory:
         limits["memory"] = requests["memory"]
     if task.resources.disk_size:
         requests["ephemeral-storage"] = f"{task.resources.disk_size}Gi"
-    if gpus(task):
-        key = accelerators.resource(task.resources.accelerators[0].name)
-        requests[key] = limits[key] = str(gpus(task))
+    if request and request.claim:
+        return {"requests": requests, "claims": [{"name": CLAIM}], **({"limits": limits} if limits else {})}
+    if request:
+        requests[request.key] = limits[request.key] = str(request.count)
     return {"requests": requests, **({"limits": limits} if limits else {})}
-
-
-def _quantity(number: float) -> str:
-    """1.5 -> `1500m`"""
-    return str(int(number)) if number == int(number) else f"{max(round(number * 1000), 1)}m"
-
-
-def _bytes(gib: float) -> str:
-    """GiB as a quantity: 1.5 -> `1536Mi`"""
-    return f"{int(gib)}Gi" if gib == int(gib) else f"{max(round(gib * 1024), 1)}Mi"
 
 
 def _tools_mount(plan: Plan) -> dict[str, Any]:
@@ -313,7 +324,7 @@ def _own_container(plan: Plan, name: str) -> dict[str, Any]:
         "image": plan.settings.own_image(plan.settings.runtime_image),
         "imagePullPolicy": plan.settings.image_pull_policy,
         "securityContext": HARDENED,
-        "resources": {"requests": {"cpu": _quantity(OWN_CPU), "memory": "32Mi"}, "limits": {"memory": "512Mi"}},
+        "resources": {"requests": {"cpu": quantity.number(OWN_CPU), "memory": "32Mi"}, "limits": {"memory": "512Mi"}},
     }
 
 

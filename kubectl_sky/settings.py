@@ -1,7 +1,7 @@
 """What an admin or a user sets once for all tasks: our own images and where they come from.
 
 Read from $KUBECTL_SKY_CONFIG or ~/.config/kubectl-sky/config.yaml; an environment variable of the same name wins
-(`runtime_image` is KUBECTL_SKY_RUNTIME_IMAGE).
+(`runtime_image` is KUBECTL_SKY_RUNTIME_IMAGE). `pricing` is described in pricing.py.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
-from kubectl_sky import __version__
+from kubectl_sky import __version__, pricing
 from kubectl_sky.errors import UsageError
+from kubectl_sky.pricing import Prices
 
 PREFIX = "KUBECTL_SKY_"
 
@@ -22,6 +24,7 @@ class Settings:
     default_image: str = "ghcr.io/astral-sh/uv:python3.12-bookworm"
     image_pull_policy: str = "IfNotPresent"
     registry_mirror: str = ""  # host[/path] that stands for the registries of the two images above
+    allowed_contexts: str = ""  # names, comma-separated, in the order of preference; "": the current one; "all"
     image_volumes: str = "auto"  # auto | true | false: mount the runtime image instead of copying from it
 
     def own_image(self, image: str) -> str:
@@ -39,7 +42,7 @@ def load() -> Settings:
     settings = Settings()
     file = config_file()
     if file.is_file():
-        settings = replace(settings, **_read(file))
+        settings = replace(settings, **_texts(file, _read(file)))
     given = {f.name: os.environ.get(PREFIX + f.name.upper()) for f in fields(Settings)}
     return replace(settings, **{name: value for name, value in given.items() if value is not None})
 
@@ -49,10 +52,17 @@ def config_file() -> Path:
     return Path(os.environ.get(PREFIX + "CONFIG") or f"{base}/kubectl-sky/config.yaml").expanduser()
 
 
-def _read(file: Path) -> dict[str, str]:
+def prices(context: str) -> Prices:
+    """The price table of a context; an empty one where there is none. Raises UsageError."""
+    file = config_file()
+    values = _read(file).get("pricing") if file.is_file() else None
+    return pricing.table(values, context, str(file)) if values is not None else Prices()
+
+
+def _read(file: Path) -> dict[str, Any]:
     import yaml
 
-    known = [f.name for f in fields(Settings)]
+    known = [*(f.name for f in fields(Settings)), "pricing"]
     try:
         values = yaml.safe_load(file.read_text()) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
@@ -62,4 +72,19 @@ def _read(file: Path) -> dict[str, str]:
     unknown = [str(key) for key in values if key not in known]
     if unknown:
         raise UsageError(f"{file}: unknown setting {', '.join(unknown)}; known: {', '.join(known)}")
-    return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in values.items()}
+    return values
+
+
+def _texts(file: Path, values: dict[str, Any]) -> dict[str, str]:
+    """The settings that are single values; a list is joined by commas."""
+    found: dict[str, str] = {}
+    for key, value in values.items():
+        if key == "pricing":
+            continue
+        if isinstance(value, dict):
+            raise UsageError(f"{file}: {key}: should be a single value")
+        if isinstance(value, list):
+            found[key] = ",".join(map(str, value))
+        else:
+            found[key] = str(value).lower() if isinstance(value, bool) else str(value)
+    return found

@@ -33,7 +33,7 @@ def render(
 
     planning.check_supported(task)
     options = planning.Options(planning.name_of(task, cluster_name), down=down)
-    plan = planning.plan(task, options, podspec.Facts(), identity.new_identity())
+    plan = planning.plan(planning.blind(task), options, podspec.Facts(), identity.new_identity())
     rendered = podspec.render(plan)
     if task.secrets and not show_secrets:
         rendered = podspec.hidden(rendered)

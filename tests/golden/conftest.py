@@ -38,7 +38,7 @@ def render_example(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], str]:
         assert not warnings
         assert not task.unsupported(parsed)
         facts, key = podspec.Facts(context="golden"), podspec.Identity("PRIVATE KEY", "PUBLIC KEY")
-        plan = planning.plan(parsed, planning.Options(parsed.name or "task"), facts, key)
+        plan = planning.plan(planning.blind(parsed, "golden"), planning.Options(parsed.name or "task"), facts, key)
         code = dict.fromkeys(plan.code, "...")
         plan = dataclasses.replace(plan, settings=Settings(), user="ann", code=code)
         manifests = [readable(manifest) for manifest in podspec.render(plan)]

@@ -1,0 +1,110 @@
+"""Which context and which of a task's alternatives to use: asking the contexts, choosing, and showing the choice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from kubectl_sky import facts, kube, kubeconfig, optimizer, podspec, settings
+from kubectl_sky.errors import ClusterFailure, UsageError
+from kubectl_sky.nodes import Node
+from kubectl_sky.optimizer import Candidate, Place
+from kubectl_sky.output import table
+
+if TYPE_CHECKING:
+    from kubectl_sky.kube import Cluster
+    from kubectl_sky.task import Task
+
+PATIENCE = "3s"  # for each answer of a context that is one of several
+
+
+@dataclass(frozen=True)
+class Choice:
+    """`considered` are all candidates, the chosen one among them; `away`: contexts that did not answer, and why."""
+
+    cluster: Cluster
+    facts: podspec.Facts
+    candidate: Candidate
+    considered: tuple[Candidate, ...]
+    away: tuple[str, ...] = ()
+
+    def table(self, reasons: bool) -> str:
+        """`Considered resources (2 nodes):` and a row for each candidate; `reasons`: why not the others."""
+        count = self.candidate.task.num_nodes
+        priced = any(one.price is not None for one in self.considered)
+        headers = ["infra", "instance", "vcpus", "mem(gb)", "gpus", "room for", *(["cost ($/h)"] if priced else [])]
+        rows = [self._row(one, priced, reasons) for one in self.considered]
+        body = table(rows, [*headers, "chosen", *(["why not"] if reasons else [])])
+        away = "".join(f"{line}\n" for line in self.away)
+        return f"Considered resources ({count} node{'s' * (count != 1)}):\n{body}{away}".rstrip("\n")
+
+    def _row(self, one: Candidate, priced: bool, reasons: bool) -> list[str]:
+        request, task = one.request, one.task
+        gpus = [str(request)] if request else [str(kind) for kind in task.resources.accelerators[:1]]
+        room = "-" if one.now is None else f"{one.now} now" if not one.lack else "none"
+        price = [] if not priced else ["-" if one.price is None else f"{one.price * task.num_nodes:.2f}"]
+        chosen = one is self.candidate
+        why = [] if not reasons else ["-" if chosen else one.why_not(self.candidate)]
+        amounts = [f"{podspec.cpus(task):g}", f"{podspec.memory(task):g}", *(gpus or ["-"])]
+        infra = f"Kubernetes ({one.place.context})"
+        return [infra, optimizer.summary(one), *amounts, room, *price, "✔" if chosen else "-", *why]
+
+
+def clusters(cluster: Cluster, task: Task) -> list[Cluster]:
+    """The contexts that come into question, `cluster` itself for its own. Raises UsageError for unknown ones."""
+    given = cluster.connection.context or cluster.connection.server
+    allowed = [] if given else [name.strip() for name in settings.load().allowed_contexts.split(",") if name.strip()]
+    known = kubeconfig.contexts(cluster.connection) if allowed == ["all"] or _named(task) else []
+    names = optimizer.contexts(task, known if allowed == ["all"] else allowed or [cluster.context])
+    unknown = [name for name in names if name != cluster.context and known and name not in known]
+    if unknown:
+        raise UsageError(f"there is no context {unknown[0]!r} in the kubeconfig", f"there are: {', '.join(known)}")
+    if names == [cluster.context]:
+        return [cluster]
+    limit = cluster.connection.request_timeout or (PATIENCE if len(names) > 1 else None)
+    others = replace(cluster.connection, request_timeout=limit)
+    return [cluster if name == cluster.context else kube.connect(replace(others, context=name)) for name in names]
+
+
+def _named(task: Task) -> bool:
+    return any(one.context for one in task.resources.candidates()[0])
+
+
+def choose(places: Sequence[Cluster], task: Task) -> Choice:
+    """Asks the contexts side by side. Raises ClusterFailure when nothing can ever run the task."""
+    options, ordered = task.resources.candidates()
+    need = facts.Need(
+        optimizer.wants_accelerators(task), len(options) * len(places) > 1, lambda found: _enough(task, found)
+    )
+    with ThreadPoolExecutor(len(places)) as pool:
+        asked = [pool.submit(facts.gather, one, settings.load(), need) for one in places]
+    known: dict[str, tuple[Cluster, podspec.Facts]] = {}
+    offers, away = [], []
+    for cluster, answer in zip(places, asked, strict=True):
+        error = answer.exception()
+        if isinstance(error, ClusterFailure) and len(places) > 1:
+            away.append(f"context {cluster.context} is left out: {error.message}")
+            continue
+        found, there = answer.result()
+        known[cluster.context] = (cluster, found)
+        offers.append(Place(cluster.context, there.nodes, there.usage, False, settings.prices(cluster.context)))
+    if not offers:
+        raise ClusterFailure("no context answers:\n  " + "\n  ".join(away))
+    considered = optimizer.candidates(task, offers)
+    if not any(one.possible for one in considered):
+        considered = optimizer.candidates(task, [_growing(known[one.context][0], one) for one in offers])
+    best = optimizer.choose(considered, ordered)
+    cluster, found = known[best.place.context]
+    return Choice(cluster, found, best, tuple(considered), tuple(away))
+
+
+def _enough(task: Task, found: list[Node]) -> bool:
+    """Whether the first page of nodes tells that the task can run."""
+    return any(not one.lack for one in optimizer.candidates(task, [Place("", tuple(found))]))
+
+
+def _growing(cluster: Cluster, place: Place) -> Place:
+    """Before a refusal: an autoscaler may make the nodes that are missing."""
+    return replace(place, grows=facts.grows(cluster))

@@ -1,0 +1,143 @@
+"""Dynamic resource allocation: the devices that ResourceSlices tell of, the DeviceClasses that ask for them.
+
+Source: resource.k8s.io/v1 (Kubernetes 1.34; v1beta1 and v1beta2 before); attributes as the drivers of NVIDIA, AMD and
+Intel name them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kubectl_sky import accelerators, quantity
+from kubectl_sky.errors import ApiError
+from kubectl_sky.nodes import Device
+
+if TYPE_CHECKING:
+    from kubectl_sky.kube import Cluster
+
+Object = dict[str, Any]
+GROUP = "/apis/resource.k8s.io"
+VERSIONS = ("v1", "v1beta2", "v1beta1")
+PRODUCT = ("productName", "product_name", "model", "deviceName")
+
+
+@dataclass(frozen=True)
+class Dynamic:
+    """`devices` by node; `claimed` how many of them are allocated, by (node, device's name)."""
+
+    devices: Mapping[str, tuple[Device, ...]] = field(default_factory=dict)
+    claimed: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    version: str = ""
+
+
+NONE = Dynamic()
+
+
+def read(cluster: Cluster) -> Dynamic:
+    """NONE where the cluster does not have it, or it may not be read."""
+    for version in VERSIONS:
+        try:
+            slices = cluster.get(f"{GROUP}/{version}/resourceslices")["items"]
+        except ApiError as error:
+            if error.status == 403:
+                return NONE
+            if error.status != 404:
+                raise
+            continue
+        return _with_classes(cluster, version, slices) if slices else Dynamic(version=version)
+    return NONE
+
+
+def _with_classes(cluster: Cluster, version: str, slices: list[Object]) -> Dynamic:
+    with ThreadPoolExecutor(2) as pool:
+        classes, claims = pool.map(lambda kind: _listed(cluster, version, kind), ("deviceclasses", "resourceclaims"))
+    return understand(version, slices, classes, claims)
+
+
+def _listed(cluster: Cluster, version: str, kind: str) -> list[Object]:
+    try:
+        items: list[Object] = cluster.get(f"{GROUP}/{version}/{kind}")["items"]
+        return items
+    except ApiError as error:
+        if error.status in (403, 404):
+            return []
+        raise
+
+
+def understand(version: str, slices: Iterable[Object], classes: Iterable[Object], claims: Iterable[Object]) -> Dynamic:
+    """The devices of each node that a DeviceClass can ask for. Pure."""
+    taken = {
+        (result["driver"], result["pool"], result["device"])
+        for claim in claims
+        for result in ((claim.get("status") or {}).get("allocation") or {}).get("devices", {}).get("results") or ()
+    }
+    counts: Counter[tuple[str, Device]] = Counter()
+    claimed: Counter[tuple[str, str]] = Counter()
+    known = list(classes)
+    for one in _newest(slices):
+        spec = one["spec"]
+        if not spec.get("nodeName"):
+            continue  # devices of a network belong to no node
+        for device in spec.get("devices") or ():
+            kind = _device(spec["driver"], device, known)
+            if kind:
+                counts[spec["nodeName"], kind] += 1
+                claimed[spec["nodeName"], kind.name] += (spec["driver"], spec["pool"]["name"], device["name"]) in taken
+    devices: dict[str, tuple[Device, ...]] = {}
+    for (node, kind), count in counts.items():
+        found = Device(**{**kind.__dict__, "total": count})
+        devices[node] = (*devices.get(node, ()), found)
+    return Dynamic(
+        devices, {k: n for k, n in claimed.items() if n}, tuple(c["metadata"]["name"] for c in known), version
+    )
+
+
+def _newest(slices: Iterable[Object]) -> list[Object]:
+    """Those of each pool's newest generation: a driver may still be replacing the older ones."""
+    found = list(slices)
+    last: dict[tuple[str, str], int] = {}
+    for one in found:
+        pool = one["spec"]["pool"]
+        key = (one["spec"]["driver"], pool["name"])
+        last[key] = max(last.get(key, 0), pool.get("generation", 0))
+    return [
+        one
+        for one in found
+        if one["spec"]["pool"].get("generation", 0) == last[one["spec"]["driver"], one["spec"]["pool"]["name"]]
+    ]
+
+
+def _device(driver: str, device: Object, classes: Iterable[Object]) -> Device | None:
+    """One device (total 0: they are counted by kind); None when no class asks for it or it is no accelerator."""
+    basic = device.get("basic") or device
+    attributes = {
+        key.rpartition("/")[2]: next(iter(value.values()), "") for key, value in (basic.get("attributes") or {}).items()
+    }
+    product = next((str(attributes[key]) for key in PRODUCT if attributes.get(key)), "")
+    chosen = next(
+        (c["metadata"]["name"] for c in classes if _selects(c, driver, str(attributes.get("type", "")))), None
+    )
+    if not chosen or not (product or "gpu" in driver):
+        return None
+    capacity = (basic.get("capacity") or {}).get("memory") or {}
+    size = quantity.parse(capacity["value"]) / quantity.GIB if capacity.get("value") else None
+    profile = str(attributes.get("profile", ""))
+    name = accelerators.canonical(f"{product}-MIG-{profile}" if profile else product, size) if product else ""
+    return Device(name, chosen, 0, size or accelerators.memory(name), claim=True, product=product, driver=driver)
+
+
+def _selects(device_class: Object, driver: str, kind: str) -> bool:
+    """Whether a class is for such devices. Its CEL expressions are not evaluated, but read as everybody writes them."""
+    texts = [s["cel"]["expression"] for s in device_class.get("spec", {}).get("selectors") or () if "cel" in s]
+    text = " ".join(texts)
+    drivers = re.findall(r"""device\.driver\s*==\s*["']([^"']+)["']""", text)
+    kinds = re.findall(r"""\.type\s*==\s*["']([^"']+)["']""", text)
+    if not drivers:
+        return device_class["metadata"]["name"] == driver
+    return driver in drivers and (not kinds or not kind or kind in kinds)
