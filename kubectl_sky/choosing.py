@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kubectl_sky import facts, kube, kubeconfig, optimizer, podspec, settings
+from kubectl_sky.connection import Connection
 from kubectl_sky.errors import ClusterFailure, UsageError
 from kubectl_sky.nodes import Node
 from kubectl_sky.optimizer import Candidate, Place
@@ -50,6 +51,14 @@ class Choice:
         amounts = [f"{podspec.cpus(task):g}", f"{podspec.memory(task):g}", *(gpus or ["-"])]
         infra = f"Kubernetes ({one.place.context})"
         return [infra, optimizer.summary(one), *amounts, room, *price, "✔" if chosen else "-", *why]
+
+
+def contexts(connection: Connection, everywhere: bool) -> list[Cluster]:
+    """The context of a connection, or all of the kubeconfig (each answer limited to PATIENCE)."""
+    if not everywhere:
+        return [kube.connect(connection)]
+    limited = replace(connection, request_timeout=connection.request_timeout or PATIENCE)
+    return [kube.connect(replace(limited, context=name)) for name in kubeconfig.contexts(connection)]
 
 
 def clusters(cluster: Cluster, task: Task) -> list[Cluster]:

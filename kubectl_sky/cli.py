@@ -34,12 +34,15 @@ VERBS: dict[str, Verb] = {
     "exec": Verb("exec:exec_", "Run more in a cluster that is up, without setup", RUN, 1),
     "ssh": Verb("ssh:ssh", "Open a shell, or run a command, in a cluster", RUN, 1),
     "status": Verb("status:status", "List clusters and how they are", LOOK),
+    "explain": Verb("explain:explain", "Say why a cluster is not running, and what to do", LOOK),
+    "gpus": Verb("gpus:gpus", "Show the GPUs of the cluster, and which are free", LOOK),
     "logs": Verb("logs:logs", "Print the output of a job", LOOK),
     "down": Verb("down:down", "Take clusters down and all that belongs to them", END),
     "validate": Verb("validate:validate", "Check task files; all problems at once", CHECK),
     "render": Verb("render:render", "Print the manifests of a task", CHECK, 0),
     "version": Verb("version:version", "Print the versions of client and server", CHECK),
 }
+ALIASES = {"show-gpus": "gpus"}
 ABOUT = "Run SkyPilot task files on Kubernetes, with nothing installed in the cluster."
 EXAMPLES = """Examples:
   kubectl sky launch task.yaml              # run it and see its output
@@ -61,7 +64,7 @@ def run(argv: Sequence[str], given: Scan) -> int:
             return 0
     if words[0] == "--version":
         words = ["version", "--client"]
-    name = words[0]
+    name = ALIASES.get(words[0], words[0])
     verb = VERBS.get(name)
     if verb is None:
         raise UsageError(f"there is no verb {name!r}", suggestion(name, program))

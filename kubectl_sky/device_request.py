@@ -7,11 +7,12 @@ resource allocation. A pod can use one of them, so each way is a request of its 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kubectl_sky import accelerators
+from kubectl_sky import accelerators, products
 from kubectl_sky.nodes import Device, Node
 from kubectl_sky.resources import Accelerator
 
@@ -145,6 +146,7 @@ def _blind(wanted: Accelerator) -> DeviceRequest:
         (("skypilot.co/accelerators", (low, low.upper())),),
         (("cloud.google.com/gke-accelerator", (f"nvidia-tesla-{low}", f"nvidia-{low}")),),
         (("karpenter.k8s.aws/instance-gpu-name", (model,)),),
+        *(((("nvidia.com/gpu.product", found),),) if (found := products.labels(name)) else ()),
     )
     return DeviceRequest(name, number, key, terms)
 
@@ -157,8 +159,6 @@ _TPUS = (
 
 def tpu_name(name: str) -> str:
     """Google Cloud's name of a slice as GKE's label has it: `tpu-v6e-8` -> `tpu-v6e-slice`; others as they are."""
-    import re
-
     return next((label for pattern, label in _TPUS if re.fullmatch(pattern, name, re.I)), name)
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from kubectl_sky import device_request, podspec, quantity, scheduling
+from kubectl_sky import device_request, placing, podspec, quantity
 from kubectl_sky.device_request import DeviceRequest
 from kubectl_sky.errors import ClusterFailure
-from kubectl_sky.nodes import Node
+from kubectl_sky.nodes import Device, Node
+from kubectl_sky.placing import Demand
 from kubectl_sky.pricing import Prices
 from kubectl_sky.task import Task
-from kubectl_sky.usage import Amounts, Usage
+from kubectl_sky.usage import Usage
 
 
 @dataclass(frozen=True)
@@ -82,16 +84,17 @@ def _candidates(task: Task, place: Place) -> list[Candidate]:
 
 
 def _candidate(task: Task, place: Place, request: DeviceRequest | None) -> Candidate:
-    price = place.prices.hourly(
-        podspec.cpus(task), podspec.memory(task), request.name if request else "", podspec.gpus(task)
-    )
+    name, gpus = (request.name, podspec.gpus(task)) if request else ("", 0)
+    price = place.prices.hourly(podspec.cpus(task), podspec.memory(task), name, gpus)
     if place.nodes is None:
         return Candidate(task, place, request, None, None, price)
-    able = [node for node in place.nodes if _may_go(task, request, node)]
-    ever = sum(_room(task, request, node, None) for node in able)
+    spec = podspec.sketch(task, request, place.nodes)
+    pod = Pod(task, request, spec, Demand.of(spec))
+    able = [node for node in place.nodes if pod.may_go(node)]
+    ever = sum(pod.room(node, None) for node in able)
     usage = place.usage
-    now = None if usage is None else sum(_room(task, request, node, usage) for node in able if node.usable)
-    lack = "" if ever >= task.num_nodes else lack_of_room(task, request, able, ever)
+    now = None if usage is None else sum(pod.room(node, usage) for node in able if node.usable)
+    lack = "" if ever >= task.num_nodes else lack_of_room(pod, place.nodes, able, ever)
     return Candidate(task, place, request, now, ever, price, lack)
 
 
@@ -133,48 +136,37 @@ def summary(one: Candidate) -> str:
 # -- one node -------------------------------------------------------------------------------------------------------
 
 
-def _may_go(task: Task, request: DeviceRequest | None, node: Node) -> bool:
-    """Whether the node is of the right kind, room aside."""
-    spot = bool(task.resources.use_spot)
-    tolerated = [*scheduling.tolerations(request, spot, [node]), *podspec.own_tolerations(task)]
-    right = not spot or scheduling.is_spot(node)
-    return right and scheduling.tolerates(tolerated, node) and (not request or bool(_devices(task, request, node)))
+@dataclass(frozen=True)
+class Pod:
+    """A pod of a candidate. `spec`, `demand`: what the scheduler looks at."""
 
+    task: Task
+    request: DeviceRequest | None
+    spec: dict[str, Any]
+    demand: Demand
 
-def _devices(task: Task, request: DeviceRequest, node: Node) -> list[int]:
-    """How many devices the node has of what is asked for."""
-    wanted = task.resources.accelerators[0]
-    return [
-        device.total
-        for device in node.devices
-        if device.key == request.key and device.claim == request.claim and device_request.fits(wanted, device)
-    ]
+    def may_go(self, node: Node) -> bool:
+        """Whether the node is of the right kind, room aside."""
+        tolerated = all(t.effect == "PreferNoSchedule" or self.demand.tolerates(t) for t in node.taints)
+        return tolerated and self.demand.wants(node) and (not self.request or bool(self.devices(node)))
 
+    def devices(self, node: Node) -> list[Device]:
+        """Those of a node that it asks for."""
+        wanted, request = self.task.resources.accelerators[0], self.request
+        assert request
+        same = [one for one in node.devices if (one.key, one.claim) == (request.key, request.claim)]
+        return [one for one in same if device_request.fits(wanted, one)]
 
-def _needs(task: Task, request: DeviceRequest | None) -> Amounts:
-    needs = {"cpu": podspec.cpus(task), "memory": podspec.memory(task) * quantity.GIB + podspec.OWN_MEMORY, "pods": 1.0}
-    if task.resources.disk_size:
-        needs["ephemeral-storage"] = float(task.resources.disk_size * quantity.GIB)
-    if request and not request.claim:
-        needs[request.key] = float(request.count)
-    return needs
-
-
-def _room(task: Task, request: DeviceRequest | None, node: Node, usage: Usage | None) -> int:
-    """How many of the task's nodes fit on a node: on what is free, or (`usage` None) if it were empty."""
-    rooms = []
-    for key, amount in _needs(task, request).items():
-        there = usage.free(node, key) if usage else node.allocatable.get(key, 0.0)
-        rooms.append(int(there / amount + 1e-6))
-    if request and request.claim:
-        wanted = task.resources.accelerators[0]
-        free = [
-            usage.free_devices(node, one) if usage else one.total
-            for one in node.devices
-            if one.key == request.key and one.claim and device_request.fits(wanted, one)
-        ]
-        rooms.append(sum(free) // request.count)
-    return min(rooms)
+    def room(self, node: Node, usage: Usage | None) -> int:
+        """How many of it fit on a node: on what is free, or (`usage` None) if the node were empty."""
+        rooms = []
+        for key, amount in self.demand.requests.items():
+            there = usage.free(node, key) if usage else node.allocatable.get(key, 0.0)
+            rooms.append(int(there / amount + 1e-6))
+        if self.request and self.request.claim:
+            free = sum(usage.free_devices(node, one) if usage else one.total for one in self.devices(node))
+            rooms.append(free // self.request.count)
+        return min(rooms)
 
 
 # -- what is missing ------------------------------------------------------------------------------------------------
@@ -200,35 +192,27 @@ def lack_of_devices(task: Task, place: Place) -> str:
     return f"no node has {wanted.name}; there are: {', '.join(names)}"
 
 
-def lack_of_room(task: Task, request: DeviceRequest | None, able: Sequence[Node], ever: int) -> str:
+def lack_of_room(pod: Pod, nodes: Sequence[Node], able: Sequence[Node], ever: int) -> str:
     """Why the nodes of the right kind are too small or too few, with the nearest that would fit."""
-    what = f"with {request.name}" if request else "that it may go to"
+    request = pod.request
     if not able:
-        return f"every node {what} has a taint that it does not tolerate, or is no spot node"
+        right = [node for node in nodes if not request or pod.devices(node)]
+        return placing.place(pod.spec, right, None).sentence()
     if ever:
-        return f"there is room for {ever} of {task.num_nodes} nodes, even if all were empty"
-    largest = max(able, key=lambda node: _nearness(task, request, node))
+        return f"there is room for {ever} of {pod.task.num_nodes} nodes, even if all were empty"
+    needs = pod.demand.requests
+    largest = max(able, key=lambda node: sum(min(node.allocatable.get(k, 0.0) / n, 1.0) for k, n in needs.items()))
     short = []
-    for key, amount in _needs(task, request).items():
+    for key, amount in needs.items():
         there = largest.allocatable.get(key, 0.0)
         if there < amount:
-            short.append(
-                f"{_unit(key, request)} {quantity.shown(key, there)} (asked for {quantity.shown(key, amount)})"
-            )
-    if request and request.claim and (most := max(sum(_devices(task, request, node)) for node in able)) < request.count:
-        short.append(f"{request.name} {most} (asked for {request.count})")
+            unit = request.name if request and key == request.key else {"cpu": "CPUs"}.get(key, key)
+            short.append(f"{unit} {quantity.shown(key, there)} (asked for {quantity.shown(key, amount)})")
+    if request and request.claim:
+        most = max(sum(one.total for one in pod.devices(node)) for node in able)
+        short += [f"{request.name} {most} (asked for {request.count})"] if most < request.count else []
+    what = f"with {request.name}" if request else "that it may go to"
     return f"the nearest node {what} is {largest.name}, which has {', '.join(short)}"
-
-
-def _unit(key: str, request: DeviceRequest | None) -> str:
-    if request and key == request.key:
-        return request.name
-    return {"cpu": "CPUs"}.get(key, key)
-
-
-def _nearness(task: Task, request: DeviceRequest | None, node: Node) -> float:
-    """How much of what is asked for a node has; 1 for each resource that is enough."""
-    return sum(min(node.allocatable.get(key, 0.0) / amount, 1.0) for key, amount in _needs(task, request).items())
 
 
 def wants_accelerators(task: Task) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,7 @@ Manifest = dict[str, Any]
 
 SKY_UID = 65532  # of our own containers
 OWN_CPU = 0.01
-OWN_MEMORY = float(32 * 2**20)
+OWN_RESOURCES = {"requests": {"cpu": quantity.number(OWN_CPU), "memory": "32Mi"}, "limits": {"memory": "512Mi"}}
 RESTRICTED_UID = 1000  # of the task where Pod Security forbids root and nobody chose a uid
 GRACE_SECONDS = 30
 KEEP_FAILED_SECONDS = 86400  # how long a task that ended by itself stays to be looked at
@@ -223,10 +224,12 @@ def _job(plan: Plan) -> Manifest:
     }
 
 
-def own_tolerations(task: Task) -> list[dict[str, Any]]:
-    """Those of the task's pod_config."""
-    spec = _pod_config(task).get("spec") or {}
-    return list(spec.get("tolerations") or ())
+def sketch(task: Task, request: DeviceRequest | None, nodes: Sequence[Node] | None) -> dict[str, Any]:
+    """The spec of a pod of the task, as far as it matters to the scheduler."""
+    containers = [{"name": "task", "resources": _resources(task, request)}, {"name": "ssh", "resources": OWN_RESOURCES}]
+    where = scheduling.fields("", task.num_nodes, request, bool(task.resources.use_spot), nodes)
+    merged = podmerge.merge({"spec": {"containers": containers, **where}}, _pod_config(task))
+    return dict(merged["spec"])
 
 
 def _pod_config(task: Task) -> dict[str, Any]:
@@ -324,7 +327,7 @@ def _own_container(plan: Plan, name: str) -> dict[str, Any]:
         "image": plan.settings.own_image(plan.settings.runtime_image),
         "imagePullPolicy": plan.settings.image_pull_policy,
         "securityContext": HARDENED,
-        "resources": {"requests": {"cpu": quantity.number(OWN_CPU), "memory": "32Mi"}, "limits": {"memory": "512Mi"}},
+        "resources": OWN_RESOURCES,
     }
 
 

@@ -39,7 +39,7 @@ def fields(
     if num_nodes > 1:
         affinity["podAntiAffinity"] = _preferred(100, {"matchLabels": {names.INSTANCE: name}})
     made: Fields = {"affinity": affinity} if affinity else {}
-    if tolerated := tolerations(request, spot, known):
+    if tolerated := _tolerations(request, spot, known):
         made["tolerations"] = tolerated
     if request and request.key.startswith("nvidia.com/") and "nvidia" in runtime_classes:
         made["runtimeClassName"] = "nvidia"
@@ -87,7 +87,7 @@ def _gpu_labels(nodes: list[Node] | None) -> list[str]:
     return sorted(found - set(accelerators.INSTANCE_TYPES))
 
 
-def tolerations(request: DeviceRequest | None, spot: bool, nodes: Iterable[Node] | None) -> list[Fields]:
+def _tolerations(request: DeviceRequest | None, spot: bool, nodes: Iterable[Node] | None) -> list[Fields]:
     """The taints that keep tasks without accelerators, or that are not for spot, off a node."""
     keys = (
         {request.key if not request.claim else request.driver.replace("gpu.nvidia.com", "nvidia.com/gpu")}
@@ -100,18 +100,3 @@ def tolerations(request: DeviceRequest | None, spot: bool, nodes: Iterable[Node]
     if spot:
         made += [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key, _ in SPOT]
     return made
-
-
-def tolerates(tolerated: Iterable[Fields], node: Node) -> bool:
-    """Whether pods with these tolerations may go to the node."""
-    known = list(tolerated)
-    return all(
-        any(
-            one.get("key") in (None, taint.key)
-            and one.get("effect") in (None, "", taint.effect)
-            and (one.get("operator") == "Exists" or (one.get("value") or "") == taint.value)
-            for one in known
-        )
-        for taint in node.taints
-        if taint.effect != "PreferNoSchedule"
-    )
