@@ -62,6 +62,25 @@ def row(job: Object, pods: Sequence[Object], events: Sequence[Object] = ()) -> R
     )
 
 
+def since(job: Object | None, pods: Sequence[Object]) -> str:
+    """Since when a task is as it is, by its Job's end, else by what its worst pod says last; "" when unknown."""
+    ends = [c for c in (job or {}).get("status", {}).get("conditions") or [] if c.get("status") == "True"]
+    if ends:
+        return str(ends[-1].get("lastTransitionTime") or "")
+    pod = state.worst(pods)
+    if pod is None:
+        return str(job["metadata"].get("creationTimestamp") or "") if job else ""
+    status = pod.get("status") or {}
+    ended = [
+        ((one.get("state") or {}).get("terminated") or {}).get("finishedAt")
+        for one in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+        if ((one.get("state") or {}).get("terminated") or {}).get("exitCode")
+    ]
+    kinds = ("PodScheduled", "Ready")
+    times = [c.get("lastTransitionTime") for c in status.get("conditions") or [] if c["type"] in kinds]
+    return str(next(filter(None, [*ended, *times]), pod["metadata"].get("creationTimestamp") or ""))
+
+
 class Board:
     """The Jobs and pods of all tasks, kept up to date by watch events. `namespace` None: all namespaces.
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import cluster_objects
+from kubectl_sky import cluster_objects, why
 from kubectl_sky.conversation import Broken
 from kubectl_sky.errors import EXIT_FAILURE, EXIT_INTERRUPT, ApiError, ClusterFailure, Failure
 from kubectl_sky.follow import Follower, Printer
 from kubectl_sky.output import Progress, colour, duration
-from kubectl_sky.state import COMPLETED, FAILED, TERMINATING, State, task_state
+from kubectl_sky.state import COMPLETED, FAILED, TERMINATING, State
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
@@ -55,13 +54,10 @@ def task_up(pod: dict[str, Any]) -> bool:
 
 def explain(cluster: Cluster, name: str) -> State:
     """How a task is and why, events included. Raises Failure when there is no such task."""
-    with ThreadPoolExecutor(3) as pool:
-        job = pool.submit(cluster_objects.get_job, cluster, name)
-        pods = pool.submit(cluster_objects.pods, cluster, name)
-        events = pool.submit(_events, cluster)
-    if job.result() is None and not pods.result():
+    found = why.read(cluster, name)
+    if found.job is None and not found.pods:
         raise unknown(cluster, name)
-    return task_state(job.result(), pods.result(), events.result())
+    return found.state
 
 
 def unknown(cluster: Cluster, name: str) -> Failure:
@@ -71,14 +67,6 @@ def unknown(cluster: Cluster, name: str) -> Failure:
         f"there is no cluster {name!r} in namespace {cluster.namespace} of context {cluster.context}",
         f"{cluster.connection.command('status')} lists what there is",
     )
-
-
-def _events(cluster: Cluster) -> list[dict[str, Any]]:
-    try:
-        events: list[dict[str, Any]] = cluster.get(f"/api/v1/namespaces/{cluster.namespace}/events")["items"]
-        return events
-    except ApiError:
-        return []  # without the right to read them we only know less
 
 
 class Talk:

@@ -7,15 +7,19 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import cluster_objects, names
+from kubectl_sky import cluster_objects, limits, mounting, names, scaling, unplaced, why
 from kubectl_sky.errors import EXIT_INTERRUPT, EXIT_TIMEOUT, ClusterFailure, Expired, Failure
+from kubectl_sky.hints import located
 from kubectl_sky.overview import CONTROLLER_UID
-from kubectl_sky.state import COMPLETED, FAILED, TERMINATING, task_state
+from kubectl_sky.state import COMPLETED, FAILED, TERMINATING, UNSCHEDULABLE, State, task_state
 
 if TYPE_CHECKING:
+    from kubectl_sky.inventory import Inventory
     from kubectl_sky.kube import Cluster
     from kubectl_sky.output import Progress
 
+LOOK_AGAIN = 30.0  # s after which the nodes are read again while there is no place
+UNBOUND = ("ClaimUnbound", "Provisioning", "NoStorageClass", "ProvisioningFailed")
 FATAL = (FAILED, COMPLETED, TERMINATING)
 
 
@@ -27,11 +31,15 @@ class Startup:
         self.name: str = job["metadata"]["name"]
         self.pods: dict[str, dict[str, Any]] = {}
         self.events: list[dict[str, Any]] = []
+        self.inventory: Inventory | None = None
+        self._looks_next = 0.0  # when the nodes may be read again
+        self._scaling = False
         self._queue: queue.Queue[tuple[str, Any]] = queue.Queue()
 
     def wait(self, progress: Progress, seconds: float) -> str:
-        """Until the nodes can be spoken to; returns the name of node 0's pod.
+        """Until the nodes can be spoken to; returns the name of node 0's pod. math.inf waits for ever.
 
+        While an autoscaler adds nodes it waits longer by itself.
         Raises ClusterFailure with the reason when it cannot come up, or has not after `seconds`.
         """
         try:
@@ -49,16 +57,22 @@ class Startup:
             self._add_pod(pod)
         for kind, path, params in self._watches():
             threading.Thread(target=self._watch, args=(kind, path, params), daemon=True).start()
-        deadline = time.monotonic() + seconds
+        began = time.monotonic()
         while True:
             head = self._head()
             if head:
                 return head
             self._explain(progress)
-            left = deadline - time.monotonic()
+            if not self._scaling and scaling.seen(self.events):
+                self._scaling = True
+                seconds += limits.SCALE_UP
+                progress.line(f"An autoscaler adds nodes: waiting {limits.shown(seconds)} in all")
+            left = began + seconds - time.monotonic()
             try:
-                kind, thing = self._queue.get(timeout=max(left, 0))
+                kind, thing = self._queue.get(timeout=min(max(left, 0), LOOK_AGAIN))
             except queue.Empty:
+                if left > LOOK_AGAIN:
+                    continue
                 raise self._too_late(seconds) from None
             self._take(kind, thing)
 
@@ -89,6 +103,12 @@ class Startup:
     def _take(self, kind: str, thing: Any) -> None:
         if kind == "failure":
             raise thing
+        if kind == "nodes":
+            self.inventory = thing
+            return
+        if kind == "events":
+            self.events += thing
+            return
         item = thing["object"]
         if kind == "pod":
             if thing["type"] == "DELETED":
@@ -110,6 +130,8 @@ class Startup:
     def _is_mine(self, event: dict[str, Any]) -> bool:
         about = event.get("involvedObject", {})
         name = str(about.get("name", ""))  # an event may come before the pod that it is about
+        if about.get("kind") == "PersistentVolumeClaim":
+            return any(name in mounting.claims(pod["spec"]) for pod in self.pods.values())
         return name.startswith(self.name + "-") if about.get("kind") == "Pod" else name == self.name
 
     def _head(self) -> str | None:
@@ -133,18 +155,48 @@ class Startup:
         return {"task", "ssh"} <= running
 
     def _explain(self, progress: Progress) -> None:
-        state = task_state(self.job, list(self.pods.values()), self.events)
+        state = self._state()
         if state.phase in FATAL:
-            raise ClusterFailure(f"{self.name} cannot start: {state.message or state.reason}", state.hint)
+            state, lines = why.last_words(self.cluster, state, list(self.pods.values()))
+            said = "".join(f"\n  {line}" for line in lines)
+            raise ClusterFailure(f"{self.name} cannot start: {state.message or state.reason}{said}", self._hint(state))
+        if state.reason == UNSCHEDULABLE or state.reason in UNBOUND:
+            self._look(state.reason)
+            if state.reason == UNSCHEDULABLE and self.inventory is None:
+                return  # said once, with what the nodes tell
         progress.update(f"Starting {self.name}" + (f": {state.message or state.reason}" if state.reason else ""))
 
+    def _state(self) -> State:
+        pods = list(self.pods.values())
+        state = task_state(self.job, pods, self.events)
+        return unplaced.refined(state, pods, self.events, self.inventory) if self.inventory else state
+
+    def _look(self, reason: str) -> None:
+        """Reads beside the watches what tells more: the nodes, or what was said of a claim before our Job was made."""
+        now = time.monotonic()
+        if now < self._looks_next:
+            return
+        self._looks_next = now + LOOK_AGAIN
+        threading.Thread(target=self._read, args=(reason,), daemon=True).start()
+
+    def _read(self, reason: str) -> None:
+        if reason == UNSCHEDULABLE:
+            self._queue.put(("nodes", why.nodes(self.cluster)))
+        else:
+            found = [event for event in why.events(self.cluster) if self._is_mine(event)]
+            self._queue.put(("events", [one for one in found if one["involvedObject"]["kind"] not in ("Pod", "Job")]))
+
+    def _hint(self, state: State) -> str | None:
+        return located(self.cluster.connection, state.hint) if state.hint else None
+
     def _too_late(self, seconds: float) -> Failure:
-        state = task_state(self.job, list(self.pods.values()), self.events)
-        why = state.message or state.reason or "no reason given"
+        state = self._state()
+        reason = state.message or state.reason or "no reason given"
         command = self.cluster.connection.command
-        return Failure(
-            f"{self.name} has not started within {seconds:g} s: {why}",
-            f"it goes on waiting: `{command('logs', self.name)}` follows it, `{command('down', self.name)}` ends it"
-            + (f"\n{state.hint}" if state.hint else ""),
-            EXIT_TIMEOUT,
-        )
+        steps = [self._hint(state)] if state.hint else []
+        steps += [
+            f"it goes on waiting: `{command('explain', self.name)}` tells more, `{command('logs', self.name)}` follows "
+            f"it, `{command('down', self.name)}` ends it; {limits.FLAG} TIME waits longer"
+        ]
+        text = f"{self.name} has not started within {limits.shown(seconds)}: {reason}"
+        return Failure(text, "\n".join(filter(None, steps)), EXIT_TIMEOUT)

@@ -75,7 +75,9 @@ def test_unschedulable_tells_what_the_scheduler_says() -> None:
     text = "0/3 nodes are available: 3 Insufficient cpu. preemption: 0/3 nodes are available: 3 No victims."
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": text}
     state = task_state(job(), [pod(phase="Pending", conditions=[condition])])
-    assert state == State("Pending", "Unschedulable", "0/3 nodes are available: 3 Insufficient cpu.")
+    assert (state.phase, state.reason) == ("Pending", "Unschedulable")
+    assert state.message == "none of 3 nodes can take it: 3 have too little CPU free"
+    assert state.hint and "--cpus" in state.hint
     assert str(state) == "Pending (Unschedulable)"
 
 
@@ -89,9 +91,9 @@ def test_unschedulable_tells_what_the_scheduler_says() -> None:
     ],
 )
 def test_image(reason: str, phase: str) -> None:
-    state = task_state(job(), [waiting(reason, "not found")])
+    state = task_state(job(), [waiting(reason, "what a strange thing")])
     assert (state.phase, state.reason) == (phase, reason)
-    assert "img:1" in state.message and "not found" in state.message
+    assert "img:1" in state.message and "what a strange thing" in state.message
 
 
 def test_run_as_non_root() -> None:
@@ -169,8 +171,11 @@ def test_refused_pods() -> None:
         'Error creating: pods "x-0-abc" is forbidden: exceeded quota: q, requested: cpu=3, used: cpu=0, limited: cpu=2'
     )
     state = task_state(job(), [], [event("FailedCreate", text, "x")])
-    assert (state.phase, state.reason) == ("Failed", "FailedCreate")
-    assert state.message == "its pods are refused: exceeded quota: q, requested: cpu=3, used: cpu=0, limited: cpu=2"
+    assert (state.phase, state.reason) == ("Failed", "Quota")
+    assert (
+        state.message == "its pods are refused: the namespace's quota 'q' is exceeded (cpu: 3 more asked, 0 of 2 used)"
+    )
+    assert state.hint and "more than the whole quota" in state.hint and "--cpus" in state.hint
 
 
 def test_events_while_a_pod_is_created() -> None:
