@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email.utils
 import json
 import platform
 import shutil
@@ -55,6 +56,16 @@ class Cluster:
     def get(self, path: str, **params: Any) -> dict[str, Any]:
         """GET of an object or a list."""
         return self.request("GET", path, params=params)
+
+    def greet(self, seconds: float) -> tuple[dict[str, Any], float | None]:
+        """The server's version, asked for once and for `seconds`, and by how many seconds its clock is ahead of ours."""
+        asked = time.time()
+        response = self._send("GET", "/version", timeout=urllib3.Timeout(total=seconds))
+        middle = (asked + time.time()) / 2
+        date = email.utils.parsedate_tz(response.headers.get("Date", ""))
+        # the header has whole seconds, cut off
+        ahead = email.utils.mktime_tz(date) + 0.5 - middle if date else None
+        return json.loads(response.data or b"{}"), ahead
 
     def create(self, path: str, body: dict[str, Any], **params: Any) -> dict[str, Any]:
         """POST of `body` to the collection `path`. ApiError with reason AlreadyExists if it is there."""
