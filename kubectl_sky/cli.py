@@ -29,6 +29,7 @@ class Verb(NamedTuple):
 
 
 RUN, LOOK, END, CHECK = "Run tasks", "Look at them", "End them", "Without a cluster"
+ADMIN = "For administrators"
 VERBS: dict[str, Verb] = {
     "launch": Verb("launch:launch", "Run a task, in a new cluster or again in the one that is there", RUN, 0),
     "exec": Verb("exec:exec_", "Run more in a cluster that is up, without setup", RUN, 1),
@@ -41,6 +42,7 @@ VERBS: dict[str, Verb] = {
     "validate": Verb("validate:validate", "Check task files; all problems at once", CHECK),
     "render": Verb("render:render", "Print the manifests of a task", CHECK, 0),
     "version": Verb("version:version", "Print the versions of client and server", CHECK),
+    "label-gpus": Verb("label_gpus:label_gpus", "Label nodes with their GPUs, as SkyPilot reads them", ADMIN),
 }
 ALIASES = {"show-gpus": "gpus"}
 ABOUT = "Run SkyPilot task files on Kubernetes, with nothing installed in the cluster."
@@ -214,7 +216,7 @@ def suggestion(name: str, program: str) -> str:
     """Next step after a verb that does not exist."""
     import difflib
 
-    near = difflib.get_close_matches(name, VERBS, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name, VERBS, n=3, cutoff=0.6)
     if near:
         return "did you mean " + " or ".join(f"`{program} {one}`" for one in near) + "?"
     return f"see: {program} --help"

@@ -29,6 +29,7 @@ TEST_IMAGES = (
         "debian-nonroot", "sky-test/debian-nonroot:1", DEBIAN, False,
         User="app", Env=NONROOT_ENV, WorkingDir="/home/app", Cmd=["bash"],
     ),
+    made_by("nvidia-smi", "sky-test/nvidia-smi:1", TOOLCHAIN, Cmd=["sh"]),
     made_by("python", "sky-test/python:1", DEBIAN, False, Cmd=["python3"]),
 )  # fmt: skip
 
