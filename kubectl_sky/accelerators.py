@@ -97,7 +97,11 @@ INSTANCE_TYPES = ("node.kubernetes.io/instance-type", "beta.kubernetes.io/instan
 # label -> MB (or `192G`) of memory of each device
 MEMORY_LABELS = ("nvidia.com/gpu.memory", "karpenter.k8s.aws/instance-gpu-memory", "amd.com/gpu.vram",
                  "gpu.nvidia.com/vram", "gpu.intel.com/memory.max")  # fmt: skip
+# of NVIDIA's device plugin: pods that share each GPU; of GKE's: the same, and the MIG profile of all GPUs of a node
 REPLICAS_LABEL = "nvidia.com/gpu.replicas"
+SHARING_LABEL = "cloud.google.com/gke-gpu-sharing-strategy"
+CLIENTS_LABEL = "cloud.google.com/gke-max-shared-clients-per-gpu"
+PARTITION_LABEL = "cloud.google.com/gke-gpu-partition-size"
 
 
 class Resource(NamedTuple):
@@ -256,10 +260,10 @@ def named(labels: Mapping[str, str], maker: str) -> tuple[str, tuple[str, str]] 
 
 
 def labelled_memory(labels: Mapping[str, str]) -> float | None:
-    """GB of each device, as a label says it: `81559` (MiB), `192G`."""
+    """GB of each device, as a label says it: `81559` (MiB), `192G`, `81`."""
     for key in MEMORY_LABELS:
         found = re.fullmatch(r"(\d+)([MG]i?B?)?", labels.get(key, ""))
         if found:
-            number = float(found[1])
-            return number if (found[2] or "M").startswith("G") else number / 1024
+            number, unit = float(found[1]), found[2] or ("M" if float(found[1]) > 1024 else "G")
+            return number if unit.startswith("G") else number / 1024
     return None

@@ -51,7 +51,7 @@ _ONE_RESOURCE: tuple[Field, ...] = (
         Field("gcp_queued_resource", "bool"),
     ), note=NO_MEANING),
     Field("instance_type", "text", "As SkyPilot prints it: 4CPU--16GB--H100:1.", check=resources.virtual_type),
-    Field("use_spot", "bool", "Use spot nodes.", note=LATER),
+    Field("use_spot", "bool", "true: only spot nodes; false: none of them."),
     _JOB_RECOVERY,
     Field("disk_size", "int|text", "Ephemeral storage of each node in GB: 100, 100GB, 1TB.", check=resources.disk),
     Field("ephemeral_storage", "int|text", "Old form of disk_size.", note="is ignored, as in SkyPilot; use disk_size",

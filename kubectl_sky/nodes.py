@@ -111,20 +111,31 @@ def _devices(labels: Mapping[str, str], allocatable: Mapping[str, float]) -> Ite
 
 def _device(labels: Mapping[str, str], kind: accelerators.Resource, key: str, total: int, slice_: str) -> Device:
     product, label = accelerators.named(labels, kind.vendor) or _by_machine(labels, kind.vendor) or (kind.name, None)
+    part = slice_ or labels.get(accelerators.PARTITION_LABEL, "") or accelerators.parse(product).slice
+    if part and part != "shared":
+        return _slice(product, part, key, total, label)
     labelled = accelerators.labelled_memory(labels)
-    part = accelerators.parse(product).slice
-    profile = slice_ if slice_ not in ("", "shared") else part if part != "shared" else ""
-    if profile:  # the label's memory is the slice's with one strategy, the whole device's with the other
-        bare = re.sub(r"[-_ ]MIG[-_ ].*$", "", product, flags=re.I)
-        whole = accelerators.canonical(bare) if bare else ""
-        name = f"{whole}-MIG-{profile}" if whole else f"MIG-{profile}"
-        size = accelerators.memory(f"MIG-{profile}")
-        full = accelerators.memory(whole) if whole else None
-        return Device(name, key, total, size, (size / full) if size and full else 0.125, label)
     name = accelerators.canonical(product, labelled) if product else ""
-    replicas = labels.get(accelerators.REPLICAS_LABEL, "1") if "shared" in (slice_, part) else "1"
-    copies = int(replicas) if replicas.isdigit() and int(replicas) else 1
-    return Device(name, key, total, labelled or accelerators.memory(name), 1 / copies, label)
+    share = 1 / _replicas(labels, part)
+    return Device(name, key, total, labelled or accelerators.memory(name), share, label)
+
+
+def _slice(product: str, profile: str, key: str, total: int, label: tuple[str, str] | None) -> Device:
+    """Slices of MIG. A label of memory says nothing: with one strategy it is the slice's, with the other the GPU's."""
+    bare = re.sub(r"[-_ ]MIG[-_ ].*$", "", product, flags=re.I)
+    whole = accelerators.canonical(bare) if bare else ""
+    size = accelerators.memory(f"MIG-{profile}")
+    full = accelerators.memory(whole) if whole else None
+    share = size / full if size and full else 0.125
+    return Device(f"{whole}-MIG-{profile}" if whole else f"MIG-{profile}", key, total, size, share, label)
+
+
+def _replicas(labels: Mapping[str, str], part: str) -> int:
+    """How many pods share each device."""
+    text = labels.get(accelerators.REPLICAS_LABEL, "1") if part == "shared" else "1"
+    if labels.get(accelerators.SHARING_LABEL):
+        text = labels.get(accelerators.CLIENTS_LABEL, text)
+    return max(int(text), 1) if text.isdigit() else 1
 
 
 def _by_machine(labels: Mapping[str, str], vendor: str) -> tuple[str, tuple[str, str] | None] | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
-from kubectl_sky import device_request, placing, podspec, quantity
+from kubectl_sky import device_request, placing, podspec, quantity, scheduling
 from kubectl_sky.device_request import DeviceRequest
 from kubectl_sky.errors import ClusterFailure
 from kubectl_sky.nodes import Device, Node
@@ -84,18 +85,45 @@ def _candidates(task: Task, place: Place) -> list[Candidate]:
 
 
 def _candidate(task: Task, place: Place, request: DeviceRequest | None) -> Candidate:
+    task = _with_share(task, request, place.nodes or ())
     name, gpus = (request.name, podspec.gpus(task)) if request else ("", 0)
     price = place.prices.hourly(podspec.cpus(task), podspec.memory(task), name, gpus)
     if place.nodes is None:
         return Candidate(task, place, request, None, None, price)
-    spec = podspec.sketch(task, request, place.nodes)
-    pod = Pod(task, request, spec, Demand.of(spec))
+    pod = Pod(task, request, podspec.sketch(task, request, place.nodes))
     able = [node for node in place.nodes if pod.may_go(node)]
     ever = sum(pod.room(node, None) for node in able)
     usage = place.usage
     now = None if usage is None else sum(pod.room(node, usage) for node in able if node.usable)
     lack = "" if ever >= task.num_nodes else lack_of_room(pod, place.nodes, able, ever)
     return Candidate(task, place, request, now, ever, price, lack)
+
+
+def _with_share(task: Task, request: DeviceRequest | None, nodes: Sequence[Node]) -> Task:
+    """The task; the CPUs and memory that it leaves open are no more than its accelerators' share of the nodes.
+
+    On the node with the least. Not all of the share: what runs on every node needs some, too.
+    """
+    if not request:
+        return task
+    shares = []
+    for node in nodes:
+        there = sum(one.total for one in Pod(task, request).devices(node))
+        if there >= request.count:
+            part = 0.8 * request.count / there
+            size = node.allocatable.get("memory", 0.0) / quantity.GIB
+            shares.append((node.allocatable.get("cpu", 0.0) * part, size * part))
+    if not shares:
+        return task
+    cpus = min(podspec.cpus(task), _rounded(min(cpu for cpu, _ in shares)))
+    one = replace(task, resources=replace(task.resources, open_cpus=cpus))
+    memory = min(podspec.memory(one), _rounded(min(size for _, size in shares)))
+    return replace(one, resources=replace(one.resources, open_memory=memory))
+
+
+def _rounded(amount: float) -> float:
+    """Down, to a number that people read."""
+    return float(int(amount)) if amount >= 4 else max(int(amount * 10) / 10, 0.1)
 
 
 def choose(found: Sequence[Candidate], ordered: bool) -> Candidate:
@@ -138,12 +166,16 @@ def summary(one: Candidate) -> str:
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod of a candidate. `spec`, `demand`: what the scheduler looks at."""
+    """A pod of a candidate."""
 
     task: Task
     request: DeviceRequest | None
-    spec: dict[str, Any]
-    demand: Demand
+    spec: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def demand(self) -> Demand:
+        """What the scheduler looks at."""
+        return Demand.of(self.spec)
 
     def may_go(self, node: Node) -> bool:
         """Whether the node is of the right kind, room aside."""
@@ -197,6 +229,8 @@ def lack_of_room(pod: Pod, nodes: Sequence[Node], able: Sequence[Node], ever: in
     request = pod.request
     if not able:
         right = [node for node in nodes if not request or pod.devices(node)]
+        if right and all(scheduling.is_spot(node) for node in right):
+            return f"only spot nodes have {request.name}: --use-spot" if request else "all nodes are spot: --use-spot"
         return placing.place(pod.spec, right, None).sentence()
     if ever:
         return f"there is room for {ever} of {pod.task.num_nodes} nodes, even if all were empty"

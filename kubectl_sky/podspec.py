@@ -119,13 +119,13 @@ def gpus(task: Task) -> int:
 
 
 def cpus(task: Task) -> float:
-    """CPUs to request a node: as asked, 4 a GPU, else 1."""
-    return task.resources.cpus or (4.0 * gpus(task) if gpus(task) else 1.0)
+    """CPUs to request a node: as asked, else what the optimizer found, 4 a GPU, or 1."""
+    return task.resources.cpus or task.resources.open_cpus or (4.0 * gpus(task) if gpus(task) else 1.0)
 
 
 def memory(task: Task) -> float:
-    """GiB to request a node: as asked, 4 a CPU with GPUs, else 1."""
-    return task.resources.memory or (4.0 * cpus(task) if gpus(task) else 1.0)
+    """GiB to request a node: as asked, else what the optimizer found, 4 a CPU with GPUs, or 1."""
+    return task.resources.memory or task.resources.open_memory or (4.0 * cpus(task) if gpus(task) else 1.0)
 
 
 def summary(task: Task) -> str:
@@ -227,7 +227,7 @@ def _job(plan: Plan) -> Manifest:
 def sketch(task: Task, request: DeviceRequest | None, nodes: Sequence[Node] | None) -> dict[str, Any]:
     """The spec of a pod of the task, as far as it matters to the scheduler."""
     containers = [{"name": "task", "resources": _resources(task, request)}, {"name": "ssh", "resources": OWN_RESOURCES}]
-    where = scheduling.fields("", task.num_nodes, request, bool(task.resources.use_spot), nodes)
+    where = scheduling.fields("", task.num_nodes, request, task.resources.use_spot, nodes)
     merged = podmerge.merge({"spec": {"containers": containers, **where}}, _pod_config(task))
     return dict(merged["spec"])
 
@@ -263,8 +263,8 @@ def _pod(plan: Plan) -> dict[str, Any]:
         pod["subdomain"] = plan.name
     if plan.request and plan.request.claim:
         pod["resourceClaims"] = [{"name": CLAIM, "resourceClaimTemplateName": plan.name}]
-    spot = bool(task.resources.use_spot)
-    where = scheduling.fields(plan.name, task.num_nodes, plan.request, spot, facts.nodes, facts.runtime_classes)
+    spot, classes = task.resources.use_spot, facts.runtime_classes
+    where = scheduling.fields(plan.name, task.num_nodes, plan.request, spot, facts.nodes, classes)
     return {**pod, **where}
 
 

@@ -57,6 +57,8 @@ class Resources:
     memory: float | None = None  # GiB
     memory_at_least: bool = False
     memory_per_cpu: float | None = None
+    open_cpus: float | None = None  # what is asked for where `cpus` and `memory` (GiB) are left open
+    open_memory: float | None = None
     accelerators: tuple[Accelerator, ...] = ()
     accelerators_ordered: bool = False
     image_id: str | None = None

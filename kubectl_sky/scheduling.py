@@ -25,10 +25,14 @@ _GPU_LABELS = ("cloud.google.com/gke-accelerator", "nvidia.com/gpu.present", "sk
 
 
 def fields(
-    name: str, num_nodes: int, request: DeviceRequest | None, spot: bool, nodes: Iterable[Node] | None,
+    name: str, num_nodes: int, request: DeviceRequest | None, spot: bool | None, nodes: Iterable[Node] | None,
     runtime_classes: Iterable[str] = (),
 ) -> Fields:  # fmt: skip
-    """The pod's fields for it; `name` is the task's, `nodes` None when they could not be read."""
+    """The pod's fields for it.
+
+    `name` is the task's; `spot` as use_spot: only spot nodes, none of them, or (None) either; `nodes` None when they
+    could not be read.
+    """
     known = None if nodes is None else list(nodes)
     affinity: Fields = {}
     if node_affinity := _node_affinity(request, spot, known):
@@ -51,21 +55,31 @@ def _preferred(weight: int, selector: Fields) -> Fields:
     return {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": weight, "podAffinityTerm": term}]}
 
 
-def _node_affinity(request: DeviceRequest | None, spot: bool, nodes: list[Node] | None) -> Fields:
-    terms = request.node_selector_terms() if request else []
+def _node_affinity(request: DeviceRequest | None, spot: bool | None, nodes: list[Node] | None) -> Fields:
+    required = _with_spot(request.node_selector_terms() if request else [], spot, nodes)
+    made: Fields = {}
+    if required:
+        made["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": required}
+    if not request and (keys := _gpu_labels(nodes)):
+        off = [{"key": key, "operator": "DoesNotExist"} for key in keys]
+        preferred = [{"weight": 100, "preference": {"matchExpressions": off}}]
+        made["preferredDuringSchedulingIgnoredDuringExecution"] = preferred
+    return made
+
+
+def _with_spot(terms: list[Fields], spot: bool | None, nodes: list[Node] | None) -> list[Fields]:
+    """Terms are alternatives, so each of them goes with each way in which nodes are marked, or with none of them."""
+    if spot is None:
+        return terms
+    marks = _spot_labels(nodes)
     if spot:
-        # terms are alternatives, so each of one kind goes with each of the other
-        terms = [
-            {"matchExpressions": [*term["matchExpressions"], {"key": key, "operator": "In", "values": [value]}]}
-            for term in terms or [{"matchExpressions": []}]
-            for key, value in _spot_labels(nodes)
-        ]
-    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}} if terms else {}
-    if request or not (keys := _gpu_labels(nodes)):
-        return required
-    off = [{"key": key, "operator": "DoesNotExist"} for key in keys]
-    preferred = [{"weight": 100, "preference": {"matchExpressions": off}}]
-    return {**required, "preferredDuringSchedulingIgnoredDuringExecution": preferred}
+        ways = [[{"key": key, "operator": "In", "values": [value]}] for key, value in marks]
+    elif any(is_spot(node) for node in nodes or ()) or nodes is None:
+        ways = [[{"key": key, "operator": "NotIn", "values": [value]} for key, value in marks]]
+    else:
+        return terms
+    bases = [term["matchExpressions"] for term in terms] or [[]]
+    return [{"matchExpressions": [*base, *way]} for base in bases for way in ways]
 
 
 def _spot_labels(nodes: list[Node] | None) -> list[tuple[str, str]]:
@@ -87,16 +101,13 @@ def _gpu_labels(nodes: list[Node] | None) -> list[str]:
     return sorted(found - set(accelerators.INSTANCE_TYPES))
 
 
-def _tolerations(request: DeviceRequest | None, spot: bool, nodes: Iterable[Node] | None) -> list[Fields]:
-    """The taints that keep tasks without accelerators, or that are not for spot, off a node."""
-    keys = (
-        {request.key if not request.claim else request.driver.replace("gpu.nvidia.com", "nvidia.com/gpu")}
-        if request
-        else set()
-    )
-    if request:  # of nodes that have what is wanted under another resource too, as with MIG
-        keys |= {t.key for node in nodes or () for t in node.taints if accelerators.is_device(t.key)}
-    made = [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in sorted(keys)]
+def _tolerations(request: DeviceRequest | None, spot: bool | None, nodes: Iterable[Node] | None) -> list[Fields]:
+    """Of the taints that keep pods without accelerators, or that are not for spot, off a node."""
+    keys: set[str] = set()
+    if request:
+        # nodes that have what is wanted may be tainted for another of their resources, as with MIG
+        keys = {taint.key for node in nodes or () for taint in node.taints if accelerators.is_device(taint.key)}
+        keys.add(accelerators.resource(request.name) if request.claim else request.key)
     if spot:
-        made += [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key, _ in SPOT]
-    return made
+        keys |= {key for key, _ in SPOT}
+    return [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in sorted(keys)]

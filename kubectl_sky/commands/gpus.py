@@ -57,7 +57,7 @@ def text(one: Listing, wide: bool, heading: bool) -> str:
         return lines + ("" if one.notes else "No accelerators.\n")
     kinds = [
         [kind.name or "<unknown>", ", ".join(map(str, kind.counts)), f"{say(kind.free)} of {kind.total}",
-         f"{kind.memory:g} GB" if kind.memory else "-", str(kind.nodes), *([kind.key] if wide else [])]
+         f"{kind.memory:.3g} GB" if kind.memory else "-", str(kind.nodes), *([kind.key] if wide else [])]
         for kind in one.kinds
     ]  # fmt: skip
     headers = ["gpu", "requestable per node", "free", "memory", "nodes", *(["resource"] if wide else [])]

@@ -21,7 +21,7 @@ Texts = list[str] | None
 Text = str | None
 
 # Field of TaskFlags -> (its type, spelling, metavar, help)
-_OPTIONS: dict[str, tuple[Any, str, str, str]] = {
+_OPTIONS: dict[str, tuple[Any, str, str | None, str]] = {
     "name": (Text, "--name", "NAME", "Name of the task"),
     "workdir": (Text, "--workdir", "DIR", "Folder to take along; commands start in it"),
     "num_nodes": (int | None, "--num-nodes", "N", "Number of nodes (pods)"),
@@ -29,6 +29,7 @@ _OPTIONS: dict[str, tuple[Any, str, str, str]] = {
     "memory": (Text, "--memory", "GIB", "Memory a node in GiB, e.g. 16 or 16+"),
     "gpus": (Text, "--gpus", "NAME[:N]", "GPUs a node, e.g. A100:2"),
     "image_id": (Text, "--image-id", "IMAGE", "Container image"),
+    "use_spot": (bool | None, "--use-spot/--no-use-spot", None, "Only spot nodes; or none of them"),
     "infra": (Text, "--infra", "INFRA", "Where to run: kubernetes, or kubernetes/CONTEXT"),
     "ports": (Texts, "--ports", "PORT", "Port to open (repeat)"),
     "disk_size": (Text, "--disk-size", "GB", "Disk space a node in GB"),
@@ -50,6 +51,7 @@ class TaskFlags:
     memory: str | None = None
     gpus: str | None = None
     image_id: str | None = None
+    use_spot: bool | None = None
     infra: str | None = None
     ports: list[str] | None = None
     disk_size: str | None = None
@@ -61,7 +63,7 @@ class TaskFlags:
     def overrides(self, command: Sequence[str] = ()) -> tasks.Overrides:
         """What is put on top of the task file. UsageError: a bad variable, an env file that cannot be read."""
         envs, secrets = tasks.variables(self.env or (), self.env_file or (), self.secret or (), self.secret_file or ())
-        same = ("name", "workdir", "num_nodes", "cpus", "memory", "gpus", "image_id", "infra", "disk_size")
+        same = ("name", "workdir", "num_nodes", "cpus", "memory", "gpus", "image_id", "use_spot", "infra", "disk_size")
         return tasks.Overrides(
             **{key: getattr(self, key) for key in same},
             ports=tuple(self.ports or ()),
