@@ -10,6 +10,12 @@ from tests.cluster import cluster
 from tests.cluster.settings import DEFAULT_VERSION, VERSIONS, ClusterError
 
 
+def amount(text: str) -> tuple[str, int]:
+    """RESOURCE=COUNT."""
+    resource, _, count = text.partition("=")
+    return resource, int(count)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(prog="python3 -m tests.cluster", description="A real Kubernetes cluster for tests.")
@@ -24,12 +30,32 @@ def parser() -> argparse.ArgumentParser:
     verbs.add_parser("restart-apiserver", help="kill the API server and start it again")
     block = verbs.add_parser("block-apiserver", help="cut this machine's clients off the API server for some seconds")
     block.add_argument("seconds", type=float)
+    add_accelerator_verbs(verbs)
     return top
+
+
+def add_accelerator_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The verbs that pretend to have hardware."""
+    dress = verbs.add_parser("dress", help="make the nodes look like those of GPU vendors (labels, taints, resources)")
+    dress.add_argument("vendor", nargs="*", help="one for each node; else all in turn (see vendors.py)")
+    verbs.add_parser("undress", help="take that away")
+    plugin = verbs.add_parser("device-plugin", help="give a node devices, by a real device plugin; none ends it")
+    plugin.add_argument("node")
+    plugin.add_argument("amounts", nargs="*", type=amount, metavar="RESOURCE=COUNT")
+    dra = verbs.add_parser("dra-plugin", help="give a node GPUs by a real DRA driver (ResourceSlice); 0 ends it")
+    dra.add_argument("node")
+    dra.add_argument("count", type=int)
+    dra.add_argument("--product", default="NVIDIA H100 80GB HBM3")
+    dra.add_argument("--memory", default="80Gi")
+    kwok = verbs.add_parser("kwok", help="thousands of nodes that do not exist, with pods that do not run")
+    kwok.add_argument("nodes", type=int)
+    kwok.add_argument("pods", type=int)
 
 
 def main() -> None:
     """Runs one verb."""
     words = parser().parse_args()
+    simple = {"down": cluster.down, "undress": cluster.undress, "restart-apiserver": cluster.restart_apiserver}
     if words.verb == "up":
         cluster.ensure(words.nodes, words.version, words.gpus)
         print(cluster.environment())
@@ -39,8 +65,16 @@ def main() -> None:
         print(cluster.environment())
     elif words.verb == "block-apiserver":
         cluster.block_apiserver(words.seconds)
+    elif words.verb == "dress":
+        cluster.dress(words.vendor)
+    elif words.verb == "device-plugin":
+        cluster.device_plugin(words.node, dict(words.amounts))
+    elif words.verb == "dra-plugin":
+        cluster.dra_plugin(words.node, words.count, words.product, words.memory)
+    elif words.verb == "kwok":
+        cluster.kwok(words.nodes, words.pods)
     else:
-        {"down": cluster.down, "restart-apiserver": cluster.restart_apiserver}[words.verb]()
+        simple[words.verb]()
 
 
 try:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import fcntl
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from runtime.recipe import BuildError, build
+from tests.cluster import gpus as fake
+from tests.cluster import plugins
 from tests.cluster.binaries import ensure_containerd, ensure_kubernetes, ensure_packages
 from tests.cluster.control import answers, kubectl, start_apiserver, start_control_plane
-from tests.cluster.gpus import add_gpus
 from tests.cluster.network import block_clients, make_network
 from tests.cluster.node import import_image, start_containerd, start_kubelet
 from tests.cluster.pki import make_certificates, make_users
@@ -56,6 +57,13 @@ class Spec:
     @property
     def each_node(self) -> list[Node]:
         return [Node(index) for index in range(1, self.nodes + 1)]
+
+    def node(self, name: str) -> Node:
+        """The node of that name. Raises ClusterError."""
+        found = [node for node in self.each_node if node.name == name]
+        if not found:
+            raise ClusterError(f"no node {name}; there are {' '.join(node.name for node in self.each_node)}")
+        return found[0]
 
 
 @contextmanager
@@ -118,7 +126,7 @@ def healthy(spec: Spec) -> bool:
     parts = [pid for pid in daemons() if not is_shim(pid)]
     if len(parts) < expected or not answers(spec.release, "get", "--raw", "/readyz"):
         return False
-    return ready_nodes(spec.release) == spec.nodes
+    return ready_nodes(spec.release) >= spec.nodes  # more, with kwok's
 
 
 def is_shim(pid: int) -> bool:
@@ -148,7 +156,7 @@ def create(spec: Spec, pause: Path) -> None:
     wait_for("the default service account", lambda: answers(version, "get", "serviceaccount", "default"))
     kubectl(version, "create", "rolebinding", "edit", "--clusterrole=edit", "--user=edit")
     for node in nodes if spec.gpus else []:
-        add_gpus(node, version, spec.gpus)
+        fake.add_gpus(node, version, spec.gpus)
     SPEC.write_text(json.dumps(asdict(spec)))
     say(f"cluster: up after {time.monotonic() - started:.1f} s")
 
@@ -197,6 +205,38 @@ def block_apiserver(seconds: float) -> None:
         time.sleep(seconds)
     finally:
         block_clients(False)
+
+
+def dress(names: Sequence[str] = ()) -> None:
+    """Makes each node look like one of a GPU vendor's (gpus.py)."""
+    spec = current()
+    for node, vendor in fake.dress(spec.each_node, spec.release, names).items():
+        say(f"{node}: {vendor}")
+
+
+def undress() -> None:
+    """Takes away what dress() gave the nodes."""
+    spec = current()
+    fake.undress(spec.each_node, spec.release)
+
+
+def device_plugin(name: str, amounts: Mapping[str, int]) -> None:
+    """Gives a node so many devices of each resource, by a real device plugin."""
+    spec = current()
+    plugins.start_device_plugin(spec.node(name), spec.release, amounts)
+
+
+def dra_plugin(name: str, count: int, product: str, memory: str) -> None:
+    """Gives a node GPUs by a real DRA driver."""
+    spec = current()
+    plugins.start_dra_plugin(spec.node(name), spec.release, count, product, memory)
+
+
+def kwok(nodes: int, pods: int) -> None:
+    """Adds nodes that do not exist, and pods that do not run."""
+    from tests.cluster.kwok import populate  # needs urllib3, which the other verbs do not
+
+    populate(current().release, nodes, pods)
 
 
 def environment() -> str:

@@ -70,6 +70,7 @@ def start_apiserver(version: Version) -> None:
         f"--service-account-signing-key-file={PKI}/sa.key",
         "--enable-admission-plugins=NodeRestriction",
         "--profiling=false",
+        "--allow-privileged",  # as everybody's is
         *gates,
     ]
     spawn("apiserver", [version.bin / "kube", "kube-apiserver", *flags], CONTROL)
@@ -84,16 +85,8 @@ def start_control_plane(version: Version) -> None:
     newest = VERSIONS[DEFAULT_VERSION].bin / "kube"  # only its module has etcd and CoreDNS
     spawn("etcd", [newest, "etcd", *etcd], CONTROL)
     start_apiserver(version)
-    manager = [
-        f"--kubeconfig={ROOT}/kube-controller-manager.kubeconfig",
-        f"--root-ca-file={PKI}/ca.crt",
-        f"--service-account-private-key-file={PKI}/sa.key",
-        "--use-service-account-credentials",
-        "--leader-elect=false",
-        "--node-monitor-grace-period=20s",
-    ]
+    start_controllers(version)
     gates = [f"--feature-gates={version.feature_gates}"] if version.feature_gates else []
-    spawn("controller-manager", [kube, "kube-controller-manager", *manager, *gates], CONTROL)
     scheduler = [f"--kubeconfig={ROOT}/kube-scheduler.kubeconfig", "--leader-elect=false", *gates]
     spawn("scheduler", [kube, "kube-scheduler", *scheduler], CONTROL)
     for name, role, user in BINDINGS:
@@ -102,6 +95,20 @@ def start_control_plane(version: Version) -> None:
     (ROOT / "resolv.conf").write_text(f"nameserver {CONTROL_IP}\n")
     spawn("coredns", [newest, "coredns", "-conf", ROOT / "Corefile", "-quiet"], CONTROL)
     start_proxy(version, "control", CONTROL)  # the API server calls webhooks by their services' addresses
+
+
+def start_controllers(version: Version, grace: int = 20) -> None:
+    """Starts the controller manager. A node of which nothing is heard for `grace` seconds is not ready."""
+    flags = [
+        f"--kubeconfig={ROOT}/kube-controller-manager.kubeconfig",
+        f"--root-ca-file={PKI}/ca.crt",
+        f"--service-account-private-key-file={PKI}/sa.key",
+        "--use-service-account-credentials",
+        "--leader-elect=false",
+        f"--node-monitor-grace-period={grace}s",
+    ]
+    gates = [f"--feature-gates={version.feature_gates}"] if version.feature_gates else []
+    spawn("controller-manager", [version.bin / "kube", "kube-controller-manager", *flags, *gates], CONTROL)
 
 
 def start_proxy(version: Version, name: str, netns: str) -> None:

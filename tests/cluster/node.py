@@ -13,6 +13,8 @@ from tests.cluster.settings import CONTAINERD_BIN, CONTROL_IP, PKI, PREFIX, ROOT
 
 CGROUPS = Path("/sys/fs/cgroup")
 PAUSE = "localhost/pause:1"
+# of all kubelets of a machine: which devices each pod has. Only a kubelet that starts reads it
+DEVICES = Path("/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint")
 
 
 def start_containerd(node: Node) -> None:
@@ -40,6 +42,7 @@ def start_kubelet(node: Node, version: Version, pause: Path) -> None:
         f"--hostname-override={node.name}",
         f"--node-ip={node.ip}",
     ]
+    DEVICES.unlink(missing_ok=True)  # another kubelet's devices would be this one's, at zero
     spawn(f"{node.name}-kubelet", [version.bin / "kube", "kubelet", *flags], node.netns)
     start_proxy(version, node.name, node.netns)
 
@@ -110,6 +113,7 @@ disabled_plugins = ["io.containerd.nri.v1.nri"]
   restrict_oom_score_adj = true # machines without CAP_SYS_RESOURCE
   device_ownership_from_security_context = true
   netns_mounts_under_state_dir = true
+  cdi_spec_dirs = ["{node.dir}/cdi"]
   [plugins."io.containerd.cri.v1.runtime".cni]
     bin_dirs = ["{CNI}"]
     conf_dir = "{node.dir}/cni"

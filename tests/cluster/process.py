@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.cluster.settings import CACHE, ROOT, ClusterError
+from tests.cluster.settings import CACHE, HERE, NUMBER, ROOT, ClusterError
+
+PROJECT = HERE.parents[1]
 
 
 def say(message: str) -> None:
@@ -44,7 +46,14 @@ def spawn(name: str, argv: Sequence[object], netns: str) -> None:
         )
 
 
-def wait_for(what: str, ready: Callable[[], bool], seconds: float = 90, log: str = "") -> None:
+def spawn_module(name: str, module: str, arguments: Sequence[object], netns: str) -> None:
+    """Starts a module of tests.cluster as a daemon; one of the arguments is a path under ROOT (see is_ours)."""
+    env = {"PYTHONPATH": PROJECT, "KUBECTL_SKY_CACHE": CACHE, "KUBECTL_SKY_CLUSTER": ROOT}
+    words = [f"{key}={value}" for key, value in {**env, "KUBECTL_SKY_CLUSTER_NUMBER": NUMBER}.items()]
+    spawn(name, ["/usr/bin/env", *words, sys.executable, "-m", module, *arguments], netns)
+
+
+def wait_for(what: str, ready: Callable[[], bool], seconds: float = 90, log: str = "", pause: float = 0.2) -> None:
     """Waits until ready() is true. Raises ClusterError with the end of ROOT/LOG.log when it never is."""
     end = time.monotonic() + seconds
     while not ready():
@@ -52,7 +61,7 @@ def wait_for(what: str, ready: Callable[[], bool], seconds: float = 90, log: str
             path = ROOT / f"{log}.log"
             tail = path.read_text(errors="replace")[-1500:] if log and path.exists() else f"logs: {ROOT}/*.log"
             raise ClusterError(f"{what} not ready after {seconds:.0f} s; {path if log else ''}\n{tail}")
-        time.sleep(0.2)
+        time.sleep(pause)
 
 
 def command_line(pid: int) -> list[str]:
@@ -64,18 +73,20 @@ def command_line(pid: int) -> list[str]:
 
 
 def is_ours(pid: int) -> bool:
-    """Is it one of this cluster's daemons: a program that we built, given a path of ours?"""
+    """Is it one of this cluster's daemons: a program that we built, or a module of ours, given a path of ours?"""
     try:
         program = os.readlink(f"/proc/{pid}/exe")
     except OSError:
         return False
-    return program.startswith(f"{CACHE}/bin/") and any(f"{ROOT}/" in word for word in command_line(pid))
+    words = command_line(pid)
+    module = words[1:2] == ["-m"] and "".join(words[2:3]).startswith("tests.cluster.")
+    return (module or program.startswith(f"{CACHE}/bin/")) and any(f"{ROOT}/" in word for word in words)
 
 
 def daemons(component: str = "") -> list[int]:
     """The pids of this cluster's daemons, all or those with `component` in their first words."""
     pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
-    return [pid for pid in pids if is_ours(pid) and (not component or component in command_line(pid)[:2])]
+    return [pid for pid in pids if is_ours(pid) and (not component or component in command_line(pid)[:3])]
 
 
 def end(pids: Sequence[int], grace: float) -> None:
