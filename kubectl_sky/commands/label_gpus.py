@@ -183,10 +183,11 @@ class Run:
 
     def tell(self, step: Step, progress: Progress | None = None) -> None:
         """A node that is done: a line on stdout, or on stderr when it failed."""
-        line, failed = sentence(step), step.action in ("fail", "probe")
-        if progress:
-            progress.update("")
-        print(line, file=sys.stderr if failed else self.out, flush=True)
+        to = sys.stderr if step.action in ("fail", "probe") else self.out
+        if progress and progress.live and to.isatty():
+            progress.line(sentence(step))  # it clears its own line first
+        else:
+            print(sentence(step), file=to, flush=True)
 
     def finish(self, steps: Sequence[Step]) -> int:
         """The summary; exit code 1 when a node has no label now that should have one."""
