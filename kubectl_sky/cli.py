@@ -37,6 +37,7 @@ VERBS: dict[str, Verb] = {
     "status": Verb("status:status", "List clusters and how they are", LOOK),
     "explain": Verb("explain:explain", "Say why a cluster is not running, and what to do", LOOK),
     "gpus": Verb("gpus:gpus", "Show the GPUs of the cluster, and which are free", LOOK),
+    "check": Verb("check:check", "Say whether tasks can run here, and what stands in their way", LOOK),
     "logs": Verb("logs:logs", "Print the output of a job", LOOK),
     "down": Verb("down:down", "Take clusters down and all that belongs to them", END),
     "validate": Verb("validate:validate", "Check task files; all problems at once", CHECK),

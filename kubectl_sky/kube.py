@@ -58,7 +58,7 @@ class Cluster:
         return self.request("GET", path, params=params)
 
     def greet(self, seconds: float) -> tuple[dict[str, Any], float | None]:
-        """The server's version, asked for once and for `seconds`, and by how many seconds its clock is ahead of ours."""
+        """The server's version, waited for at most `seconds`; and by how many seconds its clock is ahead of ours."""
         asked = time.time()
         response = self._send("GET", "/version", timeout=urllib3.Timeout(total=seconds))
         middle = (asked + time.time()) / 2
