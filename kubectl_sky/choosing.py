@@ -43,7 +43,7 @@ class Choice:
 
     def _row(self, one: Candidate, priced: bool, reasons: bool) -> list[str]:
         request, task = one.request, one.task
-        gpus = [str(request)] if request else [str(kind) for kind in task.resources.accelerators[:1]]
+        gpus = [f"{request.name if request else kind.name}:{kind.count:g}" for kind in task.resources.accelerators[:1]]
         room = "-" if one.now is None else f"{one.now} now" if not one.lack else "none"
         price = [] if not priced else ["-" if one.price is None else f"{one.price * task.num_nodes:.2f}"]
         chosen = one is self.candidate

@@ -18,12 +18,24 @@ COLLECTIONS = {
     "Secret": "/api/v1/namespaces/{}/secrets",
     "ConfigMap": "/api/v1/namespaces/{}/configmaps",
     "Service": "/api/v1/namespaces/{}/services",
+    "ResourceClaimTemplate": "/apis/resource.k8s.io/v1/namespaces/{}/resourceclaimtemplates",
     "Pod": "/api/v1/namespaces/{}/pods",
 }
 
 
 def collection(cluster: Cluster, kind: str) -> str:
     return COLLECTIONS[kind].format(cluster.namespace)
+
+
+def listed(cluster: Cluster, kind: str, selector: str) -> list[Manifest]:
+    """Those of a kind; none of one that the cluster does not have, or that the user has no business with."""
+    try:
+        items: list[Manifest] = cluster.get(collection(cluster, kind), labelSelector=selector)["items"]
+        return items
+    except ApiError as error:
+        if kind == "ResourceClaimTemplate" and error.status in (403, 404):
+            return []
+        raise
 
 
 def get_job(cluster: Cluster, name: str) -> Manifest | None:
@@ -120,14 +132,10 @@ def remove(cluster: Cluster, name: str, seconds: float = 60.0) -> None:
     """Takes away a task that has ended, so that its name is free; waits until it is. Raises Failure at the limit."""
     selector = names.selector(name)
     policy = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
-    kinds = ("Job", "Secret", "ConfigMap", "Service")
+    kinds = ("Job", "Secret", "ConfigMap", "Service", "ResourceClaimTemplate")
     deadline = time.monotonic() + seconds
     while True:
-        left = [
-            (kind, item["metadata"]["name"])
-            for kind in kinds
-            for item in cluster.get(collection(cluster, kind), labelSelector=selector)["items"]
-        ]
+        left = [(kind, item["metadata"]["name"]) for kind in kinds for item in listed(cluster, kind, selector)]
         if not left:
             return
         if time.monotonic() > deadline:

@@ -53,10 +53,13 @@ def fits(wanted: Accelerator, device: Device) -> bool:
         return False
     if wanted.memory is not None:
         return _has_memory(wanted, device)
-    if not device.name or not accelerators.matches(tpu_name(wanted.name), device.name, device.memory):
+    profile = accelerators.parse(wanted.name).slice
+    # a part of an A100 may be one of its MIG slices
+    name = device.name if profile or wanted.count >= 1 else re.sub(r"-MIG-.*", "", device.name)
+    if not name or not accelerators.matches(tpu_name(wanted.name), name, None if profile else device.whole_memory):
         return False
-    if accelerators.parse(wanted.name).slice:
-        return True
+    if profile:
+        return wanted.count == int(wanted.count)
     return _share_fits(wanted.count, device)
 
 

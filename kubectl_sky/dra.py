@@ -1,7 +1,7 @@
 """Dynamic resource allocation: the devices that ResourceSlices tell of, the DeviceClasses that ask for them.
 
-Source: resource.k8s.io/v1 (Kubernetes 1.34; v1beta1 and v1beta2 before); attributes as the drivers of NVIDIA, AMD and
-Intel name them.
+Source: resource.k8s.io/v1, from Kubernetes 1.34 on (before, it was off by default); attributes as the drivers of
+NVIDIA, AMD and Intel name them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 GROUP = "/apis/resource.k8s.io"
-VERSIONS = ("v1", "v1beta2", "v1beta1")
+API = f"{GROUP}/v1"
 PRODUCT = ("productName", "product_name", "model", "deviceName")
 
 
@@ -33,7 +33,6 @@ class Dynamic:
     devices: Mapping[str, tuple[Device, ...]] = field(default_factory=dict)
     claimed: Mapping[tuple[str, str], int] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
-    version: str = ""
 
 
 NONE = Dynamic()
@@ -41,28 +40,17 @@ NONE = Dynamic()
 
 def read(cluster: Cluster) -> Dynamic:
     """NONE where the cluster does not have it, or it may not be read."""
-    for version in VERSIONS:
-        try:
-            slices = cluster.get(f"{GROUP}/{version}/resourceslices")["items"]
-        except ApiError as error:
-            if error.status == 403:
-                return NONE
-            if error.status != 404:
-                raise
-            continue
-        return _with_classes(cluster, version, slices) if slices else Dynamic(version=version)
-    return NONE
-
-
-def _with_classes(cluster: Cluster, version: str, slices: list[Object]) -> Dynamic:
+    slices = _listed(cluster, "resourceslices")
+    if not slices:
+        return NONE
     with ThreadPoolExecutor(2) as pool:
-        classes, claims = pool.map(lambda kind: _listed(cluster, version, kind), ("deviceclasses", "resourceclaims"))
-    return understand(version, slices, classes, claims)
+        classes, claims = pool.map(lambda kind: _listed(cluster, kind), ("deviceclasses", "resourceclaims"))
+    return understand(slices, classes, claims)
 
 
-def _listed(cluster: Cluster, version: str, kind: str) -> list[Object]:
+def _listed(cluster: Cluster, kind: str) -> list[Object]:
     try:
-        items: list[Object] = cluster.get(f"{GROUP}/{version}/{kind}")["items"]
+        items: list[Object] = cluster.get(f"{API}/{kind}")["items"]
         return items
     except ApiError as error:
         if error.status in (403, 404):
@@ -70,7 +58,7 @@ def _listed(cluster: Cluster, version: str, kind: str) -> list[Object]:
         raise
 
 
-def understand(version: str, slices: Iterable[Object], classes: Iterable[Object], claims: Iterable[Object]) -> Dynamic:
+def understand(slices: Iterable[Object], classes: Iterable[Object], claims: Iterable[Object]) -> Dynamic:
     """The devices of each node that a DeviceClass can ask for. Pure."""
     taken = {
         (result["driver"], result["pool"], result["device"])
@@ -93,9 +81,8 @@ def understand(version: str, slices: Iterable[Object], classes: Iterable[Object]
     for (node, kind), count in counts.items():
         found = Device(**{**kind.__dict__, "total": count})
         devices[node] = (*devices.get(node, ()), found)
-    return Dynamic(
-        devices, {k: n for k, n in claimed.items() if n}, tuple(c["metadata"]["name"] for c in known), version
-    )
+    names = tuple(one["metadata"]["name"] for one in known)
+    return Dynamic(devices, {key: count for key, count in claimed.items() if count}, names)
 
 
 def _newest(slices: Iterable[Object]) -> list[Object]:
@@ -115,9 +102,9 @@ def _newest(slices: Iterable[Object]) -> list[Object]:
 
 def _device(driver: str, device: Object, classes: Iterable[Object]) -> Device | None:
     """One device (total 0: they are counted by kind); None when no class asks for it or it is no accelerator."""
-    basic = device.get("basic") or device
     attributes = {
-        key.rpartition("/")[2]: next(iter(value.values()), "") for key, value in (basic.get("attributes") or {}).items()
+        key.rpartition("/")[2]: next(iter(value.values()), "")
+        for key, value in (device.get("attributes") or {}).items()
     }
     product = next((str(attributes[key]) for key in PRODUCT if attributes.get(key)), "")
     chosen = next(
@@ -125,7 +112,7 @@ def _device(driver: str, device: Object, classes: Iterable[Object]) -> Device | 
     )
     if not chosen or not (product or "gpu" in driver):
         return None
-    capacity = (basic.get("capacity") or {}).get("memory") or {}
+    capacity = (device.get("capacity") or {}).get("memory") or {}
     size = quantity.parse(capacity["value"]) / quantity.GIB if capacity.get("value") else None
     profile = str(attributes.get("profile", ""))
     name = accelerators.canonical(f"{product}-MIG-{profile}" if profile else product, size) if product else ""

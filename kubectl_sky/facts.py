@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import dra, inventory
+from kubectl_sky import inventory
 from kubectl_sky.errors import ApiError
 from kubectl_sky.inventory import Inventory
 from kubectl_sky.nodes import Node
@@ -49,7 +49,6 @@ def gather(cluster: Cluster, settings: Settings, need: Need) -> tuple[Facts, Inv
         pod_security=labels.get(ENFORCE, "privileged"),
         nodes=there.nodes,
         runtime_classes=frozenset(item["metadata"]["name"] for item in found["items"]),
-        claims_version=there.claims_version or dra.VERSIONS[0],
     )
     return facts, there
 

@@ -24,7 +24,7 @@ class Kind:
 
     name: str
     key: str
-    counts: tuple[int, ...]
+    counts: tuple[float, ...]
     total: int
     free: int | None
     memory: float | None
@@ -105,11 +105,12 @@ def kinds(devices: Iterable[tuple[Node, Device]], usage: Usage | None) -> list[K
         total = sum(one.total for _, one in pairs)
         most = max(one.total for _, one in pairs)
         first = pairs[0][1]
-        found.append(Kind(name, key, _counts(most), total, free, first.memory, len(pairs), share, first.claim))
+        counts = _counts(most) if pairs[0][1].whole or "MIG-" in name else (round(share, 3),)
+        found.append(Kind(name, key, counts, total, free, first.memory, len(pairs), share, first.claim))
     return sorted(found, key=lambda one: (-one.total, one.name))
 
 
-def _counts(most: int) -> tuple[int, ...]:
+def _counts(most: int) -> tuple[float, ...]:
     """Powers of two up to what the largest node has, and that."""
     return tuple(sorted({1 << n for n in range(most.bit_length()) if 1 << n <= most} | {most}))
 

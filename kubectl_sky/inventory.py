@@ -32,7 +32,6 @@ class Inventory:
     usage: Usage | None
     why_not: str = ""
     classes: tuple[str, ...] = ()
-    claims_version: str = ""
 
 
 Enough = Callable[[list[Node]], bool]
@@ -53,9 +52,7 @@ def read(cluster: Cluster, with_pods: bool = True, with_claims: bool = True, eno
     if found is not None and dynamic.devices:
         found = [nodes.with_devices(node, dynamic.devices.get(node.name, ())) for node in found]
     counted = Usage(held, dynamic.claimed) if held is not None else None
-    return Inventory(
-        None if found is None else tuple(found), counted, why_not or unread, dynamic.classes, dynamic.version
-    )
+    return Inventory(None if found is None else tuple(found), counted, why_not or unread, dynamic.classes)
 
 
 def _nodes(cluster: Cluster, enough: Enough | None) -> list[Node]:

@@ -42,6 +42,11 @@ class Device:
     def whole(self) -> bool:
         return self.share == 1.0
 
+    @property
+    def whole_memory(self) -> float | None:
+        """GB of the device that it is a slice of; time slices have all of it."""
+        return accelerators.memory(self.name.partition("-MIG-")[0]) if "-MIG-" in self.name else self.memory
+
 
 @dataclass(frozen=True)
 class Node:

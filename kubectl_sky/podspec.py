@@ -56,7 +56,6 @@ class Facts:
     pod_security: str = "privileged"  # the level that the namespace enforces
     nodes: tuple[Node, ...] | None = None  # None: may not be read
     runtime_classes: frozenset[str] = frozenset()
-    claims_version: str = "v1"  # of resource.k8s.io
 
 
 @dataclass(frozen=True)
@@ -187,12 +186,11 @@ def _claim_template(plan: Plan, request: DeviceRequest) -> Manifest:
         known = json.dumps(list(request.products))
         attribute = f'device.attributes["{request.driver}"].productName'
         exactly["selectors"] = [{"cel": {"expression": f"{attribute} in {known}"}}]
-    asked = {"name": CLAIM, **(exactly if plan.facts.claims_version == "v1beta1" else {"exactly": exactly})}
     return {
-        "apiVersion": f"resource.k8s.io/{plan.facts.claims_version}",
+        "apiVersion": "resource.k8s.io/v1",
         "kind": "ResourceClaimTemplate",
         "metadata": _metadata(plan, plan.name),
-        "spec": {"spec": {"devices": {"requests": [asked]}}},
+        "spec": {"spec": {"devices": {"requests": [{"name": CLAIM, "exactly": exactly}]}}},
     }
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import names
-from kubectl_sky.cluster_objects import COLLECTIONS, collection
+from kubectl_sky.cluster_objects import COLLECTIONS, collection, listed
 from kubectl_sky.errors import EXIT_TIMEOUT, ApiError, ClusterFailure
 from kubectl_sky.overview import CONTROLLER_UID, matches
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 # The Job goes first: it makes no new pods then.
-ORDER = ("Job", "Pod", "Service", "ConfigMap", "Secret")
+ORDER = ("Job", "Pod", "Service", "ConfigMap", "Secret", "ResourceClaimTemplate")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def find(cluster: Cluster) -> list[Thing]:
     """All objects of all tasks in the cluster's namespace: one list a kind, side by side."""
 
     def one(kind: str) -> list[Thing]:
-        items = cluster.get(collection(cluster, kind), labelSelector=names.OURS)["items"]
+        items = listed(cluster, kind, names.OURS)
         return [Thing(kind, item["metadata"]["labels"].get(names.INSTANCE, ""), item) for item in items]
 
     with ThreadPoolExecutor(len(COLLECTIONS)) as pool:
