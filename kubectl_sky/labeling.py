@@ -193,11 +193,12 @@ class Probes:
         done: list[Step] = []
         while len(done) < len(self.by_job):
             self._show(progress, len(done))
-            late = time.monotonic() >= deadline
+            left = deadline - time.monotonic()
+            if left <= 0:
+                self._end_late(seconds)  # then only what is being written is waited for
             try:
-                kind, thing = self._queue.get(timeout=None if late else deadline - time.monotonic())
+                kind, thing = self._queue.get(timeout=left if left > 0 else None)
             except queue.Empty:
-                self._end_late(seconds)
                 continue
             if kind == "failure":
                 raise thing

@@ -168,6 +168,12 @@ def shell(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(params=["sh", "bash"])
+def chrooting(request: pytest.FixtureRequest) -> str:
+    """Shells that take chroot from PATH: busybox's is a part of it."""
+    return str(request.param)
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Root:
     return Root(tmp_path)
@@ -185,9 +191,9 @@ def test_nvidia_smi_of_the_image(root: Root, shell: str) -> None:
     assert (found.slices, found.source) == (("1g.10gb",), "nvidia-smi")
 
 
-def test_of_the_node(root: Root, shell: str) -> None:
+def test_of_the_node(root: Root, chrooting: str) -> None:
     root.program(SMI, QUERY.format(said="NVIDIA L4, 23034 MiB\nNVIDIA L4, 23034 MiB", listed=":"))
-    found = root.probe(shell)
+    found = root.probe(chrooting)
     assert found.names() == {"L4": 2}
     assert found.told_by() == "nvidia-smi of the node"
 
@@ -199,20 +205,20 @@ def test_of_the_drivers_container_before_the_nodes(root: Root) -> None:
     assert found.told_by() == "nvidia-smi of the driver's container"
 
 
-def test_of_gke_needs_its_libraries(root: Root, shell: str) -> None:
+def test_of_gke_needs_its_libraries(root: Root, chrooting: str) -> None:
     root.program(
         "host/home/kubernetes/bin/nvidia/bin/nvidia-smi",
         '[ "$LD_LIBRARY_PATH" = /home/kubernetes/bin/nvidia/lib64 ] && echo "NVIDIA H100 80GB HBM3, 81559 MiB"',
     )
-    assert root.probe(shell).names() == {"H100": 1}
+    assert root.probe(chrooting).names() == {"H100": 1}
 
 
-def test_a_driver_that_fails_is_told_and_the_next_way_tried(root: Root, shell: str) -> None:
+def test_a_driver_that_fails_is_told_and_the_next_way_tried(root: Root, chrooting: str) -> None:
     root.program(SMI, 'echo "NVIDIA-SMI has failed because it could not communicate with the driver."; exit 9')
     root.pci("0000:07:00.0", "10de", "20b2")
     root.pci("0000:08:00.0", "10de", "1af1", "0x068000")  # its NVSwitch
     root.pci("0000:09:00.0", "1a03", "2000", "0x030000")  # the server's own display
-    found = root.probe(shell)
+    found = root.probe(chrooting)
     assert found.notes == (
         "nvidia-smi of the node: NVIDIA-SMI has failed because it could not communicate with the driver. (exit code 9)",
     )
@@ -235,13 +241,13 @@ def test_proc(root: Root, shell: str) -> None:
     assert (found.source, found.drivers) == ("/proc/driver/nvidia", ("nvidia",))
 
 
-def test_rocm_smi(root: Root, shell: str) -> None:
+def test_rocm_smi(root: Root, chrooting: str) -> None:
     said = (
         "GPU[0]\t\t: Card Series: \t\tAMD Instinct MI300X OAM\nGPU[0]\t\t: Card Model: \t\t0x74a1\n"
         "GPU[0]\t\t: VRAM Total Memory (B): 206141652992\nGPU[0]\t\t: VRAM Total Used Memory (B): 297955328"
     )
     root.program("host/opt/rocm/bin/rocm-smi", f'echo "{said}"')
-    found = root.probe(shell)
+    found = root.probe(chrooting)
     assert found.products == (("AMD Instinct MI300X OAM", pytest.approx(192, abs=1)),)
     assert found.told_by() == "rocm-smi of the node"
 
