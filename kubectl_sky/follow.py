@@ -58,7 +58,8 @@ class Follower:
     """One job being followed.
 
     `request` is the agent's `follow` or `submit`; `pod` finds node 0's pod, and raises Failure with the reason when
-    there is none any more; `on_state` is told each change of the job's state, `on_trouble` of a broken connection.
+    there is none any more; `on_state` is told each change of the job's state, `on_trouble` of a broken connection;
+    `on_silence` gets the state at each of the agent's beats, and may raise Failure.
     """
 
     cluster: Cluster
@@ -67,6 +68,7 @@ class Follower:
     pod: Callable[[], str]
     on_state: Callable[[dict[str, Any]], None] = lambda state: None
     on_trouble: Callable[[str], None] = lambda text: None
+    on_silence: Callable[[dict[str, Any]], None] = lambda state: None
     offset: int = 0
     job: int | None = None
     state: dict[str, Any] = field(default_factory=dict)
@@ -101,7 +103,9 @@ class Follower:
                     (rank,) = wire.RANK.unpack_from(payload)
                     self.offset += wire.HEADER.size + len(payload)
                     self.printer.write(rank, payload[wire.RANK.size :])
-                elif kind != wire.BEAT:
+                elif kind == wire.BEAT:
+                    self.on_silence(self.state)
+                else:
                     self._told(json.loads(payload))
         self.printer.close()
         return self.state

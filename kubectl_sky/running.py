@@ -109,7 +109,9 @@ def follow(
     """
     talk = Talk(progress, nodes)
     printer = Printer(nodes, colour(sys.stdout), only)
-    follower = Follower(cluster, request, printer, head, talk.state, talk.trouble)
+    follower = Follower(
+        cluster, request, printer, head, talk.state, talk.trouble, lambda state: _alive(cluster, name, state)
+    )
     try:
         state = follower.run()
     except KeyboardInterrupt:
@@ -121,6 +123,15 @@ def follow(
     finally:
         progress.close()
     return conclude(cluster, name, state, nodes, followed=request.get("follow", True))
+
+
+def _alive(cluster: Cluster, name: str, state: dict[str, Any]) -> None:
+    """A job that waits for a node whose container has ended would wait for ever. Raises ClusterFailure."""
+    if state.get("status") == "PENDING" and "waiting for node" in (state.get("reason") or ""):
+        found = why.read(cluster, name)
+        if found.job and found.state.phase in OVER:
+            now = why.explain(cluster, found).state
+            raise ClusterFailure(f"{name} is over: {now.message or now.reason}", now.hint, exit_code(now, EXIT_FAILURE))
 
 
 def conclude(cluster: Cluster, name: str, state: dict[str, Any], nodes: int, followed: bool = True) -> int:
