@@ -59,7 +59,7 @@ class Follower:
 
     `request` is the agent's `follow` or `submit`; `pod` finds node 0's pod, and raises Failure with the reason when
     there is none any more; `on_state` is told each change of the job's state, `on_trouble` of a broken connection;
-    `on_silence` gets the state at each of the agent's beats, and may raise Failure.
+    `on_silence` gets the state whenever the agent has nothing new to say, and may raise Failure.
     """
 
     cluster: Cluster
@@ -122,3 +122,5 @@ class Follower:
         if state != self.state:
             self.state = state
             self.on_state(state)
+        else:
+            self.on_silence(state)

@@ -38,7 +38,8 @@ def pod_state(pod: Object, about: About) -> State:
     if state:
         return state
     if pod["metadata"].get("deletionTimestamp"):
-        return lost(events) or State(TERMINATING, "", f"pod {_name(pod)} is being deleted")
+        text, hint = f"pod {_name(pod)} is being deleted", "somebody deleted it, or drains its node; launch it again"
+        return lost(events) or State(TERMINATING, "", text, hint)
     if is_ready(pod):
         return State(UP)
     if conditions.get("PodScheduled", {}).get("status") == "False":

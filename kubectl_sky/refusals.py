@@ -65,6 +65,13 @@ _MISSING = (
         "give one, e.g. --memory 4 (a limit too); see it: kubectl describe limitrange",
     ),
     Refusal(
+        "LimitRange",
+        r'resources\.requests: Invalid value: "(?P<asked>[^"]+)": must be less than or equal to (?P<what>\S+) limit of '
+        r"(?P<limit>[^\s,\]]+)",
+        "a container asks for {asked} of {what} and may have {limit} (its own limit, or the namespace's LimitRange)",
+        "ask for less (--cpus, --memory), or give limits in config.kubernetes.pod_config; kubectl describe limitrange",
+    ),
+    Refusal(
         "AdmissionPolicy",
         r"ValidatingAdmissionPolicy '(?P<name>[^']+)'(?: with binding '[^']*')? denied request: (?P<said>.*)",
         "the cluster's admission policy {name!r} refuses them: {said}",

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kubectl_sky import cluster_objects
 from kubectl_sky.errors import Failure
+from kubectl_sky.hints import located
 from kubectl_sky.output import Format, age, listing, near, table
 from kubectl_sky.overview import Board, Row, is_glob
+from kubectl_sky.state import UNSCHEDULABLE
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
@@ -38,18 +41,23 @@ def status(
       kubectl sky status
       kubectl sky status 'train-*' -o wide
       kubectl sky status -A -o json
+      kubectl sky status -v             # with the reason under each that is not up
     """
     from kubectl_sky import kube
 
     form = Format.parse(output)
     cluster = kube.connect(ctx.obj)
-    board = Board(cluster, None if everywhere else cluster.namespace, selector, reasons=bool(wanted))
+    why = ctx.obj.verbosity >= 1
+    board = Board(cluster, None if everywhere else cluster.namespace, selector, reasons=bool(wanted) or why)
     board.load()
     printer = Printer(form, everywhere, not no_headers, cluster.context)
     rows = board.rows(wanted or ())
+    if why:
+        rows = with_nodes(rows, board.events, cluster)
+        printer.below = lambda row: reason(row, cluster)
     printer.show(rows)
-    if wanted and form in (Format.TABLE, Format.WIDE):
-        explain(rows)
+    if wanted and not why and form in (Format.TABLE, Format.WIDE):
+        explain(rows, cluster)
     missing(wanted or (), rows, board.job_names(), cluster, everywhere)
     if not rows and form in (Format.TABLE, Format.WIDE):
         where = "any namespace" if everywhere else f"namespace {cluster.namespace}"
@@ -60,11 +68,30 @@ def status(
     return 0
 
 
-def explain(rows: Sequence[Row]) -> None:
+def explain(rows: Sequence[Row], cluster: Cluster) -> None:
     """Why tasks that were asked for are not up."""
     for row in rows:
-        if row.state.message:
-            print(f"{row.name}: {row.state.message}", *filter(None, [row.state.hint]), sep="\n  ", file=sys.stderr)
+        first, *more = reason(row, cluster) or [""]
+        if first:
+            print(f"{row.name}: {first}", *more, sep="\n  ", file=sys.stderr)
+
+
+def with_nodes(rows: Sequence[Row], events: Sequence[dict[str, Any]], cluster: Cluster) -> list[Row]:
+    """The rows; those that have no place know what the nodes say, which are read once for all."""
+    from kubectl_sky import unplaced, why
+
+    if all(row.state.reason != UNSCHEDULABLE for row in rows):
+        return list(rows)
+    there = why.nodes(cluster)
+    return [replace(row, state=unplaced.refined(row.state, row.pods, events, there)) for row in rows]
+
+
+def reason(row: Row, cluster: Cluster) -> list[str]:
+    """Why a task is not up, and what to do."""
+    if not row.state.message:
+        return []
+    hint = located(cluster.connection, row.state.hint or "")
+    return [*row.state.message.splitlines(), *hint.splitlines()]
 
 
 def missing(
@@ -87,6 +114,7 @@ class Printer:
     def __init__(self, form: Format, everywhere: bool, headers: bool, context: str):
         self.form, self.everywhere, self.headers, self.context = form, everywhere, headers, context
         self.printed: dict[tuple[str, str], list[str]] = {}
+        self.below: Callable[[Row], list[str]] = lambda row: []  # lines under a row
 
     def show(self, rows: Sequence[Row]) -> None:
         if self.form in (Format.JSON, Format.YAML):
@@ -95,7 +123,10 @@ class Printer:
             print("".join(f"job.batch/{row.name}\n" for row in rows), end="")
         else:
             headers = self.cells_of(HEADERS, WIDE, "namespace") if self.headers else ()
-            print(table([self.cells(row) for row in rows], headers), end="", flush=True)
+            lines = table([self.cells(row) for row in rows], headers).splitlines()
+            print(*lines[: len(lines) - len(rows)], sep="\n", end="\n" if self.headers and rows else "")
+            for line, row in zip(lines[len(lines) - len(rows) :], rows, strict=True):
+                print(line, *(f"  {text}" for text in self.below(row)), sep="\n", flush=True)
         self.printed |= {(row.namespace, row.name): self.cells(row) for row in rows}
 
     def show_changed(self, rows: Sequence[Row]) -> None:

@@ -108,7 +108,8 @@ def queue(sky: Sky, name: str) -> None:
 
 # -- the table ------------------------------------------------------------------------------------------------------
 
-TIGHT = [{"type": "Container", "max": {"cpu": "5m"}, "default": {"cpu": "5m"}}]
+LARGE = [{"type": "Container", "min": {"cpu": "500m"}}]
+TIGHT = [{"type": "Container", "max": {"cpu": "5m"}}]
 SPREAD = {"maxSkew": 1, "topologyKey": "example.com/none", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {}}
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 HOST = "kubernetes.io/hostname"
@@ -124,11 +125,12 @@ def node_affinity(**expression: Any) -> Spec:
 
 
 PLACE = [
-    Case("labels", r"none of \d nodes.*lack the labels.*pool=a100", "label node|gpus|change", {"nodeSelector": {"pool": "a100"}},
-         refused=True),
+    Case("labels", r"none of \d nodes.*lack the labels.*pool=a100", "label node|gpus|change",
+         {"nodeSelector": {"pool": "a100"}}, refused=True),
     Case("greater", r"lack the labels.*cores > 64", "label node|gpus|change",
          node_affinity(key="cores", operator="Gt", values=["64"]), refused=True),
-    Case("cpu", r"CPUs?\b.*2.*6[45]|6[45].*CPU.* 2", "--cpus|gpus", task={"resources": {"requests": {"cpu": "64"}}}, refused=True),
+    Case("cpu", r"CPUs?\b.*2.*6[45]|6[45].*CPU.* 2", "--cpus|gpus",
+         task={"resources": {"requests": {"cpu": "64"}}}, refused=True),
     Case("device", r"no nvidia.com/gpu|nvidia.com/gpu", "gpus|device plugin",
          task={"resources": {"limits": {"nvidia.com/gpu": "1"}}}, refused=True),
     Case("apart", r"1 of its 4 pods has no place.*must not be beside.*anti-affinity", "fewer --num-nodes",
@@ -146,10 +148,13 @@ PLACE = [
          task={"resources": {"requests": {"cpu": "900m"}}}, num_nodes=3),
 ]  # fmt: skip
 REFUSED = [
-    Case("quota", r"quota 'tight' is exceeded \(cpu: .* more asked, 0 of 5m used", "--cpus", before=quota("cpu=5m,memory=1Gi")),
+    Case("quota", r"quota 'tight' is exceeded \(cpu: .* more asked, 0 of 5m used", "--cpus",
+         before=quota("cpu=5m,memory=1Gi")),
     Case("unsaid", r"quota 'tight' wants every container to say its limits.cpu", "pod_config",
          before=quota("limits.cpu=4")),
-    Case("range", r"LimitRange allows maximum 5m of cpu", "limitrange",
+    Case("least", r"LimitRange allows minimum 500m of cpu a Container, and 10m is its request", "limitrange",
+         before=apply("LimitRange", "large", spec={"limits": LARGE})),
+    Case("most", r"asks for 10m of cpu and may have 5m", "limitrange",
          before=apply("LimitRange", "small", spec={"limits": TIGHT})),
     Case("security", r"Pod Security 'restricted\S*'(.*\n)+.*(hostNetwork|host namespaces)", "namespace",
          {"hostNetwork": True}, before=restricted),
@@ -159,7 +164,8 @@ REFUSED = [
 ]  # fmt: skip
 VOLUMES = [
     Case("noclaim", r"PersistentVolumeClaim 'none' does not exist", "claimName", claim("none")),
-    Case("noclass", r"claim 'unclassed' has no volume: it names no storage class", "storageclasses", claim("unclassed")),
+    Case("noclass", r"claim 'unclassed' has no volume: it names no storage class", "storageclasses",
+         claim("unclassed")),
     Case("badclass", r"no storage class 'none'", "storageclasses", claim("badclass")),
     Case("nosecret", r"volume 'data' cannot be mounted: the Secret 'none' does not exist", "pod_config",
          volume({"secret": {"secretName": "none"}}), DATA),
@@ -167,13 +173,14 @@ VOLUMES = [
          volume({"configMap": {"name": "none"}}), DATA),
     Case("hostpath", r"node has no /none", "DirectoryOrCreate",
          volume({"hostPath": {"path": "/none", "type": "Directory"}}), DATA),
-    Case("driver", r"no storage driver 'none.example.com'", "csidrivers", volume({"csi": {"driver": "none.example.com"}}), DATA),
+    Case("driver", r"no storage driver 'none.example.com'", "csidrivers",
+         volume({"csi": {"driver": "none.example.com"}}), DATA),
 ]  # fmt: skip
 CONTAINERS = [
     Case("nocommand", r"could not start: its image has no program /none", "command", task={"command": ["/none"]}),
     Case("nopath", r"could not start: its image has no program none", "command", task={"command": ["none"]}),
-    Case("noexec", r"could not start: /etc/hostname in its image is not executable|/etc/passwd in its image is not executable",
-         "chmod", task={"command": ["/etc/passwd"]}),
+    Case("noexec", r"could not start: /etc/passwd in its image is not executable", "chmod",
+         task={"command": ["/etc/passwd"]}),
     Case("workdir", r"could not start: its working directory .*cannot be used", "workingDir",
          task={"workingDir": "/proc/none"}),
     Case("format", r"not for the processor of the node.*exec format error", "architecture",
@@ -185,7 +192,8 @@ CONTAINERS = [
          task=env({"configMapKeyRef": {"name": "none", "key": "a"}})),
     Case("envkey", r"ConfigMap \S+/kube-root-ca.crt has no key 'none'", "pod_config",
          task=env({"configMapKeyRef": {"name": "kube-root-ca.crt", "key": "none"}})),
-    Case("prepare", r"init container `prepare` of pod \S+ ended with exit code 3(.*\n)+.*no such dataset", "kubectl logs",
+    Case("prepare", r"init container `prepare` of pod \S+ ended with exit code 3(.*\n)+.*no such dataset",
+         "kubectl logs",
          helper("sh", "-c", "echo no such dataset; exit 3")),
     Case("memory", r"init container `prepare` .*used more memory than its limit of 40Mi", "--memory",
          helper("python3", "-c", "x = []\nwhile True: x.append(bytearray(10**7))", image=image("python"),
@@ -193,7 +201,7 @@ CONTAINERS = [
 ]  # fmt: skip
 ENDED = [
     Case("evicted", r"was evicted from the node", "launch it again", after=evict, attached=True),
-    Case("deleted", r"somebody deleted them", "launch it again", after=delete_pod, attached=True),
+    Case("deleted", r"is being deleted|somebody deleted them", "launch it again", after=delete_pod, attached=True),
     Case("emptydir", r"evicted it: Usage of EmptyDir volume \"data\" exceeds the limit \"1Mi\"", "sizeLimit",
          {**volume({"emptyDir": {"sizeLimit": "1Mi"}}),
           **helper("dd", "if=/dev/zero", "of=/data/x", "bs=1M", "count=10", volumeMounts=DATA["volumeMounts"])},
@@ -216,8 +224,10 @@ IMAGES = [
         ("foreign", "it was not built for the processor of the node", "docker buildx"),
     )
 ] + [
-    Case("refused", "localhost:1 does not answer the node", "name of the image", image="docker:localhost:1/x:1", seconds=25),
-    Case("untrusted", r"the node does not trust the TLS certificate", "certs.d", image=f"docker:ADDRESS:{PORT}/x:1", seconds=25),
+    Case("refused", "localhost:1 does not answer the node", "name of the image",
+         image="docker:localhost:1/x:1", seconds=25),
+    Case("untrusted", r"the node does not trust the TLS certificate", "certs.d",
+         image=f"docker:ADDRESS:{PORT}/x:1", seconds=25),
     Case("never", r"is not on the node, and may not be pulled", "imagePullPolicy", task={"imagePullPolicy": "Never"},
          image="docker:absent:1"),
 ]  # fmt: skip
