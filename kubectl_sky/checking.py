@@ -22,8 +22,9 @@ from kubectl_sky import (
     settings,
     trial,
 )
-from kubectl_sky.errors import ApiError, ClusterFailure
+from kubectl_sky.errors import ApiError, Failure, UsageError
 from kubectl_sky.findings import NOT_ASKED, PROBLEM, Answer, Finding, Seen
+from kubectl_sky.output import parse_duration
 
 if TYPE_CHECKING:
     from kubectl_sky.connection import Connection
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 PATIENCE = 4.0  # seconds for the first answer of a context
+LONG = 3600.0  # where the user wants no limit
 # name -> path; what most users may not read is among it
 QUESTIONS = {
     "namespace": "/api/v1/namespaces/{namespace}",
@@ -66,7 +68,9 @@ def check(connection: Connection, deep: bool = False) -> Report:
         cluster = kube.connect(connection)
         name, server = cluster.context or name, cluster.server
         return _report(cluster, ask(cluster), trial.run_image(cluster) if deep else None)
-    except ClusterFailure as error:
+    except UsageError:
+        raise
+    except Failure as error:
         found = Finding("connection", PROBLEM, error.message, error.hint or "")
         return Report(name, server, (found,))
 
@@ -86,11 +90,11 @@ def side_by_side(connections: list[Connection], deep: bool) -> list[Report]:
 
 
 def ask(cluster: Cluster) -> Seen:
-    """Raises ClusterFailure when the context does not answer, or does not know who we are."""
+    """Raises Failure when the context does not answer, or does not know who we are."""
     version, skew = _greet(cluster)
     own = settings.load()
     image = own.own_image(own.runtime_image)
-    with ThreadPoolExecutor(16) as pool:
+    with ThreadPoolExecutor(8) as pool:
         may = pool.submit(rights.review, cluster)
         groups = pool.submit(answer, cluster, "/apis")
         listed = pool.submit(_nodes, cluster, image)
@@ -121,7 +125,8 @@ def ask(cluster: Cluster) -> Seen:
 
 def _greet(cluster: Cluster) -> tuple[Object | None, float | None]:
     try:
-        return cluster.greet(PATIENCE)
+        limit = cluster.connection.request_timeout
+        return cluster.greet(parse_duration(limit) or LONG if limit else PATIENCE)
     except ApiError as error:
         if error.status != 403:
             raise
@@ -228,12 +233,11 @@ def told(seen: Seen, image: Finding | None = None) -> Iterable[Finding]:
     yield findings.check_clock(seen)
     yield findings.check_namespace(seen)
     yield from findings.check_rights(seen)
-    yield findings.check_pod_security(seen)
-    yield from findings_limits.check_quotas(seen)
-    yield from findings_limits.check_limit_ranges(seen)
-    admission = findings.check_admission(seen)
-    if admission:
-        yield admission
+    if seen.answer("namespace").status != 404:
+        yield findings.check_pod_security(seen)
+        yield from findings_limits.check_quotas(seen)
+        yield from findings_limits.check_limit_ranges(seen)
+        yield from findings.check_admission(seen)
     yield findings.check_nodes(seen)
     yield from findings_gpus.check_gpus(seen)
     yield findings.check_runtime_classes(seen)

@@ -28,8 +28,8 @@ def check_ssh() -> Finding:
     if not shutil.which("ssh"):
         text = "ssh was not found on PATH: kubectl sky ssh does not work; everything else does"
         return Finding("ssh", WARNING, text, "install OpenSSH's client")
-    found = re.search(r"OpenSSH\S* ?[\d.p]*", _output("ssh", "-V"))
-    return Finding("ssh", OK, (found[0] if found else "ssh").replace("_", " "))
+    found = re.search(r"OpenSSH\S*(?: [\d.p]+)?", _output("ssh", "-V"))
+    return Finding("ssh", OK, (found[0] if found else "ssh").replace("_", " ").rstrip(","))
 
 
 def _output(*argv: str) -> str:

@@ -138,33 +138,36 @@ def check_rights(seen: Seen) -> Iterable[Finding]:
     """What the user may do in the namespace, and what of the whole cluster is read."""
     who, asked = seen.user or "you", seen.rights
     if asked.why_not:
-        yield Finding("rights", WARNING, f"what you may do cannot be asked: {asked.why_not}", asked.hint or "")
+        # not to know us is fatal; that nobody may ask is not
+        state = PROBLEM if "system:anonymous" in asked.why_not else WARNING
+        yield Finding("rights", state, f"what you may do cannot be asked: {asked.why_not}", asked.hint or "")
         return
     missing = asked.missing(rights.REQUIRED, seen.namespace)
     if missing:
         text = f"{who} may not do what is needed in namespace {seen.namespace}: {words(missing)}"
-        yield Finding("rights", PROBLEM, text, "ask an administrator for the Role below")
+        yield Finding("rights", PROBLEM, text, ROLE_HINT)
     else:
         yield Finding("rights", OK, f"{who} may do all that is needed in namespace {seen.namespace}")
-    helpful = (*rights.HELPFUL, *([rights.CLAIMS] if seen.classes else ()))
-    for need in helpful:
-        lacking = asked.missing([need], seen.namespace)
-        if lacking:
-            yield Finding("rights", WARNING, f"{who} may not {words(lacking)}: {need.lost}", ROLE_HINT)
+        for need in (*rights.HELPFUL, *([rights.CLAIMS] if seen.classes else ())):
+            lacking = asked.missing([need], seen.namespace)
+            if lacking:
+                yield Finding("rights", WARNING, f"{who} may not {words(lacking)}: {need.lost}", ROLE_HINT)
     for need in (*rights.VIEWS, rights.LABELER):
         lacking = asked.missing([need], None)
         if lacking:
-            hint = "" if need is rights.LABELER else ROLE_HINT
-            text = f"{who} may not {words(lacking)} in the whole cluster: {need.lost}"
-            yield Finding("cluster-rights", INFO, text, hint)
+            text = f"{who} may not {words(lacking)} of the whole cluster: {need.lost}"
+            yield Finding("cluster-rights", INFO, text, "" if need is rights.LABELER else ROLE_HINT)
 
 
 def words(missing: Iterable[Right]) -> str:
-    """`create, delete jobs.batch; get, create pods/exec`"""
+    """`create, delete jobs.batch; list secrets, services`"""
     verbs: dict[str, list[str]] = {}
     for right in missing:
         verbs.setdefault(str(right).partition(" ")[2], []).append(right.verb)
-    return "; ".join(f"{', '.join(found)} {resource}" for resource, found in verbs.items())
+    resources: dict[str, list[str]] = {}
+    for resource, found in verbs.items():
+        resources.setdefault(", ".join(found), []).append(resource)
+    return "; ".join(f"{found} {', '.join(names)}" for found, names in resources.items())
 
 
 def check_pod_security(seen: Seen) -> Finding:
@@ -177,19 +180,19 @@ def check_pod_security(seen: Seen) -> Finding:
     return Finding("pod-security", OK, f"{level}: tasks run as their images say")
 
 
-def check_admission(seen: Seen) -> Finding | None:
+def check_admission(seen: Seen) -> Iterable[Finding]:
     """Whether the pod of the simplest task would be admitted: quotas, LimitRanges, Pod Security, webhooks."""
-    if not seen.rights.may("", "pods", "create", seen.namespace) or seen.answer("namespace").status == 404:
-        return None
+    if not seen.rights.may("", "pods", "create", seen.namespace):
+        return
+    said = seen.tried.message
     if seen.tried.value is not None:
-        return Finding("admission", OK, "the pod of a small task would be admitted (dry run)")
-    if "dry run" in seen.tried.message or "dryRun" in seen.tried.message:
-        # a webhook with side effects: it says nothing about pods
-        return Finding("admission", INFO, f"a dry run is not possible: {seen.tried.message}")
-    text = f"the pod of a small task would be refused: {seen.tried.message}"
-    # which passes when something ends
-    state = WARNING if "is exceeded" in seen.tried.message else PROBLEM
-    return Finding("admission", state, text, seen.tried.hint)
+        yield Finding("admission", OK, "the pod of a small task would be admitted (dry run)")
+    elif "dry run" in said or "dryRun" in said:  # a webhook with side effects: it says nothing about pods
+        yield Finding("admission", INFO, f"a dry run is not possible: {said}")
+    else:
+        # a full quota passes when something ends
+        state = WARNING if "is exceeded" in said else PROBLEM
+        yield Finding("admission", state, f"the pod of a small task would be refused: {said}", seen.tried.hint)
 
 
 def check_runtime_classes(seen: Seen) -> Finding:
@@ -243,9 +246,7 @@ def check_image(seen: Seen) -> Finding:
 
 def check_nodes(seen: Seen) -> Finding:
     if seen.nodes is None:
-        return Finding(
-            "nodes", INFO, "nodes may not be read: what there is, and what fits, shows only when a task waits"
-        )
+        return Finding("nodes", INFO, "may not be read: what there is, and what fits, shows only when a task waits")
     usable = sum(node.usable for node in seen.nodes)
     total = len(seen.nodes)
     if not total:

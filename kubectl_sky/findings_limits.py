@@ -17,6 +17,7 @@ _NEEDED = {
 _SHORT = {"cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"}
 # pods that are none of ours: without requests, with a deadline, of a priority
 _NOT_OURS = {"BestEffort", "Terminating", "PriorityClass", "CrossNamespacePodAffinity"}
+PLAIN, OURS = "a task without --cpus and --memory", "the program's own container"
 _OWN = {
     "cpu": podspec.OWN_CPU,
     "memory": quantity.parse(podspec.OWN_RESOURCES["requests"]["memory"]),
@@ -104,7 +105,7 @@ def check_limit_ranges(seen: Seen) -> Iterable[Finding]:
 
 def _next(item: Object, text: str) -> tuple[str, str, str]:
     """State, text and next step: a task can ask for less, our own containers cannot."""
-    if any(refusals(limit, {"ours": _OWN}) for limit in item["spec"].get("limits") or ()):
+    if any(refusals(limit, {OURS: _OWN}) for limit in item["spec"].get("limits") or ()):
         hint = "ask an administrator to allow 10m CPU, 32Mi memory and a limit of 512Mi: our own containers have them"
         return PROBLEM, text, hint
     return WARNING, text, "give --cpus and --memory within it, or have an administrator change it"
@@ -115,9 +116,9 @@ def refusals(limit: Object, containers: Mapping[str, Mapping[str, float]] | None
     if limit.get("type") != "Container":
         return []
     found = []
-    for name, requests in (containers or {"the task": _TASK, "ours": _OWN}).items():
+    for name, requests in (containers or {PLAIN: _TASK, OURS: _OWN}).items():
         for key, request in requests.items():
-            top = podspec.OWN_RESOURCES["limits"]["memory"] if name == "ours" and key == "memory" else None
+            top = podspec.OWN_RESOURCES["limits"]["memory"] if name == OURS and key == "memory" else None
             found += _refusal(limit, name, key, request, quantity.parse(top) if top else None)
     return found
 

@@ -55,7 +55,7 @@ CLAIMS = Need(
 )
 # in the whole cluster; only reading
 VIEWS = (
-    Need("", "nodes", ("list",), "GPUs cannot be found and chosen: gpus, the table of launch"),
+    Need("", "nodes", ("list",), "nothing can be chosen by what nodes have"),
     Need("", "pods", ("list",), "what is free on the nodes is not known"),
 )
 LABELER = Need("", "nodes", ("patch",), "label-gpus: an administrator runs it, once")

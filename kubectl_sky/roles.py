@@ -23,7 +23,6 @@ _READ = (
     Need("resource.k8s.io", "resourceslices", ("list",)),
     Need("resource.k8s.io", "deviceclasses", ("list",)),
     Need("resource.k8s.io", "resourceclaims", ("list",)),
-    Need("", "namespaces", ("get",)),
 )
 _AUTOSCALER = {
     "apiGroups": [""],
@@ -33,11 +32,19 @@ _AUTOSCALER = {
 }
 
 
+def text(objects: Iterable[Manifest]) -> str:
+    """YAML documents with short lists on one line, as people write rules."""
+    import yaml
+
+    return "---\n".join(yaml.safe_dump(one, default_flow_style=None, sort_keys=False, width=120) for one in objects)
+
+
 def in_namespace(user: str, namespace: str) -> list[Manifest]:
     """Role and RoleBinding for everything in the namespace."""
-    rules = _rules(
-        (*REQUIRED, *HELPFUL, CLAIMS, Need("", "resourcequotas", ("list",)), Need("", "limitranges", ("list",)))
-    )
+    limits = Need("", "resourcequotas", ("list",)), Need("", "limitranges", ("list",))
+    # whose labels tell the Pod Security level
+    own = {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": [namespace], "verbs": ["get"]}
+    rules = [*_rules((*REQUIRED, *HELPFUL, CLAIMS, *limits)), own]
     return [_role("Role", ROLE, rules, namespace), _binding("Role", ROLE, user, namespace)]
 
 

@@ -77,7 +77,7 @@ def finding(image: str, pod: Object | None) -> Finding:
     stuck = _waiting(pod)
     if stuck.get("reason") in PULLS:
         why, hint, transient = pulling.explained(image, str(stuck.get("message") or ""), node)
-        text = f"the image {image} cannot be pulled: {why}"
+        text, hint = f"the image {image} cannot be pulled: {why}", hint.replace(" (`image_id`)", "")
         return Finding("image", WARNING if transient else PROBLEM, text, f"{hint}\n{OTHER_IMAGE}")
     why = state.message or state.reason or state.phase
     if state.phase == podstate.FAILED:

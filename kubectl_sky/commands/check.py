@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from kubectl_sky.errors import UsageError
-from kubectl_sky.output import Format, colour, dump, manifests
+from kubectl_sky.output import Format, colour, dump
 
 if TYPE_CHECKING:
     from kubectl_sky.checking import Report
@@ -63,12 +63,14 @@ def check(
 
 def print_roles(reports: Sequence[Report]) -> None:
     """Everything that is missing, also for what is not needed to run tasks."""
+    from kubectl_sky import roles
+
     found = [(report, [*report.missing, *report.wanted]) for report in reports]
     for report, objects in found:
         if objects:
             if len(reports) > 1:
                 print(f"# context {report.name}")
-            print(manifests(objects) + ("---" if report is not reports[-1] else ""))
+            print(f"---\n{roles.text(objects)}", end="")
     for report in reports:
         if report.seen is None:
             print(f"{report.name}: {report.findings[0].message}", file=sys.stderr)
@@ -85,6 +87,8 @@ class Printer:
         self.plain = "utf" not in self.encoding.lower()
 
     def show(self, usable: bool, local: Sequence[Finding], reports: Sequence[Report]) -> None:
+        from kubectl_sky import roles
+
         count = sum(report.usable for report in reports)
         of = f" ({count} of {len(reports)} contexts)" if len(reports) > 1 else ""
         self.line(f"Kubernetes: {self.able(usable)}{of}")
@@ -94,8 +98,7 @@ class Printer:
             server = f" ({report.server})" if report.server else ""
             self.section(f"{name}{server}: {self.able(report.usable)}", report.findings)
             if report.missing:
-                self.line(f"\n{HAND_OVER}\n")
-                self.line(manifests([*report.missing, *report.wanted]).rstrip())
+                self.line(f"\n{HAND_OVER}\n\n{roles.text(report.missing).rstrip()}")
 
     def section(self, title: str, found: Sequence[Finding]) -> None:
         self.line(f"\n{title}")
@@ -103,9 +106,8 @@ class Printer:
             mark, plain, number = MARKS[one.state]
             first, *more = one.message.splitlines()
             self.line(f"  {self.painted(plain if self.plain else mark, number)} {one.check}: {first}")
-            hint = [f"{line}" for line in one.hint.splitlines()]
-            for line in [*more, *hint]:
-                self.line(f"      {line.strip() if line not in more else line}")
+            for line in [*more, *one.hint.splitlines()]:
+                self.line(f"      {line}")
 
     def able(self, usable: bool) -> str:
         return self.painted("enabled", 32) if usable else self.painted("disabled", 31)
