@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import cluster_objects, why
 from kubectl_sky.conversation import Broken
 from kubectl_sky.errors import EXIT_FAILURE, EXIT_INTERRUPT, ApiError, ClusterFailure, Failure
 from kubectl_sky.follow import Follower, Printer
+from kubectl_sky.hints import located
 from kubectl_sky.output import Progress, colour, duration
 from kubectl_sky.state import COMPLETED, FAILED, TERMINATING, State
 
@@ -57,7 +59,11 @@ def explain(cluster: Cluster, name: str) -> State:
     found = why.read(cluster, name)
     if found.job is None and not found.pods:
         raise unknown(cluster, name)
-    return found.state
+    return _located(found.state, cluster)
+
+
+def _located(state: State, cluster: Cluster) -> State:
+    return replace(state, hint=located(cluster.connection, state.hint)) if state.hint else state
 
 
 def unknown(cluster: Cluster, name: str) -> Failure:
@@ -130,7 +136,7 @@ def _alive(cluster: Cluster, name: str, state: dict[str, Any]) -> None:
     if state.get("status") == "PENDING" and "waiting for node" in (state.get("reason") or ""):
         found = why.read(cluster, name)
         if found.job and found.state.phase in OVER:
-            now = why.explain(cluster, found).state
+            now = _located(why.explain(cluster, found).state, cluster)
             raise ClusterFailure(f"{name} is over: {now.message or now.reason}", now.hint, exit_code(now, EXIT_FAILURE))
 
 
