@@ -14,6 +14,7 @@ About = Mapping[str, Sequence[Object]]  # events by the name of what they are ab
 
 PENDING, STARTING, UP, FAILED = "Pending", "Starting", "Up", "Failed"
 COMPLETED, STOPPED, TERMINATING = "Completed", "Stopped", "Terminating"
+DELETED = "Deleted"  # the reason of a pod that somebody, or its Job after another one failed, took away
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,10 @@ def pod_state(pod: Object, about: About) -> State:
     conditions = {c["type"]: c for c in status.get("conditions") or []}
     events = about.get(pod["metadata"]["name"], ())
     state = _disrupted(pod, status, conditions) or _ended(pod, status)
+    if pod["metadata"].get("deletionTimestamp") and (state is None or "SIG" in state.message):
+        return lost(events) or _deleted(pod, state)
     if state:
         return state
-    if pod["metadata"].get("deletionTimestamp"):
-        text, hint = f"pod {_name(pod)} is being deleted", "somebody deleted it, or drains its node; launch it again"
-        return lost(events) or State(TERMINATING, "", text, hint)
     if is_ready(pod):
         return State(UP)
     if conditions.get("PodScheduled", {}).get("status") == "False":
@@ -122,6 +122,14 @@ def _again(said: str) -> str:
     if "resource: memory" in said:
         return f"{_AGAIN} with the memory that it needs: --memory GIB"
     return _AGAIN
+
+
+def _deleted(pod: Object, end: State | None) -> State:
+    """On its way out; `end` when a signal has ended its containers already."""
+    hint = "somebody deleted it, or drains its node; launch it again"
+    if end:
+        return State(FAILED, DELETED, f"pod {_name(pod)} was deleted", hint)
+    return State(TERMINATING, "", f"pod {_name(pod)} is being deleted", hint)
 
 
 _LOST = ("TaintManagerEviction", "NodeNotReady", "DeletingNode", "RemovingNode")

@@ -136,7 +136,8 @@ _PHASES = (FAILED, PENDING, STARTING, TERMINATING, UP, COMPLETED)
 def _severity(state: State) -> tuple[int, int]:
     """Sorts the worst first. When a node of a task fails, the others are ended: the cause goes before its effects."""
     reason = _ORDER.index(state.reason) if state.reason in _ORDER else len(_ORDER)
-    return _PHASES.index(state.phase), reason + ("SIGTERM" in state.message or "SIGKILL" in state.message)
+    effect = state.reason == podstate.DELETED or "SIGTERM" in state.message or "SIGKILL" in state.message
+    return _PHASES.index(state.phase), reason + effect
 
 
 def _name(thing: Object) -> str:

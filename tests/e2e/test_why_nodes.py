@@ -125,7 +125,8 @@ def test_an_autoscaler_adds_nodes(sky: Sky, tmp_path: Path) -> None:
     pod = sky.pods("scaled")[0]["metadata"]
     about = {"kind": "Pod", "apiVersion": "v1", "name": pod["name"], "namespace": sky.namespace, "uid": pod["uid"]}
     event = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "scale"}, "involvedObject": about,
-             "type": "Normal", "reason": "TriggeredScaleUp", "message": "pod triggered scale-up: [{pool 0->1 (max: 4)}]", "count": 1,
+             "type": "Normal", "reason": "TriggeredScaleUp",
+             "message": "pod triggered scale-up: [{pool 0->1 (max: 4)}]", "count": 1,
              "source": {"component": "cluster-autoscaler"}}  # fmt: skip
     sky.kubectl("create", "-f", "-", stdin=json.dumps(event))
     eventually("its limit is over, and it goes on", lambda: "adds a node for it" in sky.run("explain", "scaled").out)

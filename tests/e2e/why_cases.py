@@ -201,7 +201,8 @@ CONTAINERS = [
 ]  # fmt: skip
 ENDED = [
     Case("evicted", r"was evicted from the node", "launch it again", after=evict, attached=True),
-    Case("deleted", r"is being deleted|somebody deleted them", "launch it again", after=delete_pod, attached=True),
+    Case("deleted", r"(is being|was) deleted|somebody deleted them", "launch it again",
+         after=delete_pod, attached=True),
     Case("emptydir", r"evicted it: Usage of EmptyDir volume \"data\" exceeds the limit \"1Mi\"", "sizeLimit",
          {**volume({"emptyDir": {"sizeLimit": "1Mi"}}),
           **helper("dd", "if=/dev/zero", "of=/data/x", "bs=1M", "count=10", volumeMounts=DATA["volumeMounts"])},

@@ -193,3 +193,174 @@ def test_a_replaced_pod_does_not_matter() -> None:
     old, new = ended(1), up(name="x-0-new", created="2026-01-02T00:00:00Z")
     assert newest([new, old]) == [new]
     assert task_state(job(), [old, new]).phase == "Up"
+
+
+# -- what the cluster really says, as it was seen on Kubernetes 1.37 with containerd 2.4 ---------------------------
+
+RUNC = (
+    "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
+    "unable to start container process: "
+)
+
+
+def pull(said: str, image: str) -> State:
+    status = {"name": "task", "image": image, "state": {"waiting": {"reason": "ImagePullBackOff", "message": said}}}
+    return task_state(job(), [pod(phase="Pending", containerStatuses=[status])])
+
+
+@pytest.mark.parametrize(
+    ("said", "phase", "words", "step"),
+    [
+        ("rpc error: code = NotFound desc = failed to pull and unpack image \"R/x:1\": failed to resolve image: R/x:1: "
+         "not found", "Failed", "R has no such image or tag", "image_id"),
+        ("failed to resolve image: pull access denied, repository does not exist or may require authorization: "
+         "authorization failed: no basic auth credentials", "Failed", "without logging in", "docker-registry"),
+        ("unexpected status from HEAD request to https://R/v2/x/manifests/1: 403 Forbidden\ndenied\ndenied", "Failed",
+         "refuses it to these credentials", "imagePullSecrets"),
+        ("unexpected status from HEAD request to https://R/v2/x/manifests/1: 429 Too Many Requests", "Starting",
+         "no more pulls for now", "wait"),
+        ("unexpected status from HEAD request to https://R/v2/x/manifests/1: 500 Internal Server Error", "Starting",
+         "in trouble", "wait"),
+        ("rpc error: code = NotFound desc = get image config descriptor: no match for platform in manifest "
+         "sha256:a610bcc2085a2dcb0592b3d68923bfb236cf2fa5128041ded6f946e14020ed17: not found", "Failed",
+         "not built for the processor of the node node-1", "buildx"),
+        ('failed to do request: Head "https://R/v2/x/manifests/1": tls: failed to verify certificate: x509: cannot '
+         "validate certificate for 172.31.240.11 because it doesn't contain any IP SANs", "Failed",
+         "does not trust the TLS certificate", "certs.d"),
+        ('failed to do request: Head "https://R/v2/x/manifests/1": tls: first record does not look like a TLS '
+         "handshake",
+         "Failed", "plain HTTP", "certs.d"),
+        ('failed to do request: Head "https://R/v2/x/manifests/1": dial tcp 127.0.0.1:1: connect: connection refused',
+         "Failed", "does not answer the node", "name of the image"),
+        ('failed to do request: Head "https://R/v2/x/manifests/1": dial tcp: lookup R on 10.255.255.53:53: read udp '
+         "172.31.240.12:42064->10.255.255.53:53: i/o timeout", "Failed", "cannot find the host R", "DNS"),
+    ],
+)  # fmt: skip
+def test_why_an_image_is_not_pulled(said: str, phase: str, words: str, step: str) -> None:
+    for registry in ("localhost:5998", "ghcr.io"):
+        image = f"{registry}/x:1"
+        text = f'Back-off pulling image "{image}": ErrImagePull: {said}'.replace("R/", f"{registry}/")
+        state = pull(text.replace("lookup R", f"lookup {registry}"), image)
+        assert (state.phase, state.reason) == (phase, "ImagePullBackOff")
+        assert words.replace("R ", f"{registry} ").replace("host R", f"host {registry}") in state.message, state
+        assert state.hint and step in state.hint
+
+
+def test_the_name_of_an_image_is_no_cause() -> None:
+    state = pull('Back-off pulling image "ghcr.io/denied/x509:429": ErrImagePull: not found', "ghcr.io/denied/x509:429")
+    assert "ghcr.io has no such image" in state.message
+
+
+def test_before_1_32_only_an_event_says_why_an_image_is_not_pulled() -> None:
+    stuck = waiting("ImagePullBackOff", 'Back-off pulling image "img:1"')
+    events = [
+        event("Failed", 'Failed to pull image "img:1": docker.io/library/img:1: not found'),
+        event("BackOff", "…"),
+    ]
+    assert "docker.io has no such image" in task_state(job(), [stuck], events).message
+
+
+@pytest.mark.parametrize(
+    ("said", "reason", "words"),
+    [
+        (RUNC + 'exec: "/nope": stat /nope: no such file or directory', "CommandNotFound", "no program /nope"),
+        (RUNC + 'exec: "nope": executable file not found in $PATH', "CommandNotFound", "no program nope"),
+        (
+            RUNC + 'exec: "/etc/passwd": permission denied',
+            "NotExecutable",
+            "/etc/passwd in its image is not executable",
+        ),
+        (RUNC + "error during container init: mkdir /proc/nope: no such file or directory", "WorkingDir", "/proc/nope"),
+        (RUNC + 'error during container init: exec: "/x": exec format error', "WrongArchitecture", "processor"),
+        (RUNC + "error during container init: something new", "StartError", "something new"),
+    ],
+)
+def test_a_container_that_cannot_start(said: str, reason: str, words: str) -> None:
+    end = {"terminated": {"exitCode": 128, "reason": "StartError", "message": said}}
+    state = task_state(job(), [pod(phase="Failed", containerStatuses=[{"name": "task", "state": end}])])
+    assert (state.phase, state.reason) == ("Failed", reason)
+    assert state.message.startswith("container `task` of pod x-0 could not start: ") and words in state.message
+    assert state.hint
+
+
+@pytest.mark.parametrize(
+    ("said", "reason", "words"),
+    [
+        ("exceeded quota: q, requested: cpu=30m, used: cpu=0, limited: cpu=100m", "Quota", "30m more asked, 0 of 100m"),
+        ("failed quota: tight: must specify limits.cpu for: ssh,task,tools", "QuotaUnspecified", "limits.cpu"),
+        ("minimum cpu usage per Container is 500m, but request is 10m", "LimitRange", "minimum 500m of cpu a"),
+        ('spec.containers[0].resources.requests: Invalid value: "10m": must be less than or equal to cpu limit of 5m',
+         "LimitRange", "asks for 10m of cpu and may have 5m"),
+        ('violates PodSecurity "restricted:latest": host namespaces (hostNetwork=true)', "PodSecurity", "hostNetwork"),
+        ('error looking up service account ml/nope: serviceaccount "nope" not found', "NoServiceAccount", "'nope'"),
+        ("no PriorityClass with name nope was found", "NoPriorityClass", "'nope'"),
+        ('pod rejected: RuntimeClass "nope" not found', "NoRuntimeClass", "'nope'"),
+        ('admission webhook "policy.example.com" denied the request: no latest tags', "Webhook", "no latest tags"),
+        ("ValidatingAdmissionPolicy 'owners' with binding 'b' denied request: a pod needs an owner", "AdmissionPolicy",
+         "a pod needs an owner"),
+    ],
+)  # fmt: skip
+def test_what_refuses_pods(said: str, reason: str, words: str) -> None:
+    text = f'Error creating: pods "x-0-abc" is forbidden: {said}'
+    state = task_state(job(), [], [event("FailedCreate", text, "x")])
+    assert (state.phase, state.reason) == ("Failed", reason)
+    assert words in state.message and state.hint
+
+
+def claim_of(message: str, reason: str = "FailedBinding") -> State:
+    text = "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found"
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": text}
+    waits = pod(phase="Pending", conditions=[condition])
+    waits["spec"]["volumes"] = [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]
+    return task_state(job(), [waits], [event(reason, message, "data")])
+
+
+def test_claims_without_a_volume() -> None:
+    none = claim_of("no persistent volumes available for this claim and no storage class is set")
+    assert none.reason == "NoStorageClass" and "names no storage class" in none.message
+    absent = claim_of('storageclass.storage.k8s.io "fast" not found', "ProvisioningFailed")
+    assert absent.reason == "NoStorageClass" and "'fast'" in absent.message
+    slow = "Waiting for a volume to be created either by the external provisioner 'ebs.csi.aws.com' or manually by …"
+    assert "'ebs.csi.aws.com' has to make it" in claim_of(slow, "ExternalProvisioning").message
+
+
+@pytest.mark.parametrize(
+    ("reason", "said", "step"),
+    [
+        ("OutOfcpu", "Pod was rejected: Node didn't have enough resource: cpu, requested: 64000, used: 0", "node-1"),
+        ("UnexpectedAdmissionError", "Pod was rejected: Allocate failed due to no healthy devices present; cannot "
+         "allocate unhealthy devices nvidia.com/gpu, which is unexpected", "device plugin"),
+        ("NodePorts", "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports", "hostPort"),
+        ("Evicted", "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. ", "--disk-size"),
+        ("Evicted", 'Usage of EmptyDir volume "v" exceeds the limit "1Mi". ', "sizeLimit"),
+        ("Evicted", "The node was low on resource: memory. Threshold quantity: 100Mi", "--memory"),
+    ],
+)  # fmt: skip
+def test_what_the_node_ends(reason: str, said: str, step: str) -> None:
+    state = task_state(job(), [pod(phase="Failed", reason=reason, message=said)])
+    assert (state.phase, state.reason) == ("Failed", reason)
+    assert state.hint and step in state.hint and "Predicate" not in state.message
+
+
+def test_a_deleted_pod_is_not_blamed_for_its_signal() -> None:
+    gone = ended(143)
+    gone["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    state = task_state(job(), [gone])
+    assert (state.phase, state.reason, state.message) == ("Failed", "Deleted", "pod x-0 was deleted")
+    cause = ended(3, pod_name="x-1", index="1")
+    assert "exit code 3" in task_state(job(), [gone, cause]).message
+
+
+@pytest.mark.parametrize(
+    ("reason", "said", "words"),
+    [
+        ("TriggeredScaleUp", "pod triggered scale-up: [{pool 1->2 (max: 4)}]", "adds a node for it"),
+        ("NotTriggerScaleUp", "pod didn't trigger scale-up: 2 max node group size reached", "max node group size"),
+        ("Nominated", "Pod should schedule on: nodeclaim/default-x2v7", "adds a node for it"),
+    ],
+)
+def test_autoscalers(reason: str, said: str, words: str) -> None:
+    text = "0/3 nodes are available: 3 Insufficient cpu."
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": text}
+    state = task_state(job(), [pod(phase="Pending", conditions=[condition])], [event(reason, said)])
+    assert "none of 3 nodes can take it" in state.message and words in state.message
