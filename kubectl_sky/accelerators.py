@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
+# a cluster's nodes have few products, of which thousands of nodes tell the same
+_few = lru_cache(4096)
 NVIDIA, AMD, INTEL, GOOGLE, AWS = "nvidia", "amd", "intel", "google", "aws"
 
 # model -> GB of memory; of several sizes the first is the one that the bare name means
 _NVIDIA = {
     "GB300": (288,), "GB200": (192,), "GH200": (96, 144), "B300": (288,), "B200": (192,), "B100": (192,),
-    "H200": (141,), "H100-MEGA": (80,), "H100-NVL": (94,), "H100": (80, 64, 96), "H800": (80,), "H20": (96,),
+    "H200": (141,), "H100-MEGA": (80,), "H100-NVL": (94,), "H100": (80, 64, 96), "H800": (80,), "H20": (96, 141),
     "A100": (40, 80), "A800": (80, 40), "A30": (24,), "A40": (48,), "A16": (16,), "A10G": (24,), "A10": (24,),
     "A2": (16,), "L40S": (48,), "L40": (48,), "L20": (48,), "L4": (24,), "L2": (24,),
     "RTXPRO6000": (96,), "RTXPRO5000": (48,), "RTXPRO4500": (32,), "RTXPRO4000": (24,),
@@ -27,13 +30,14 @@ _NVIDIA = {
     "RTX5090": (32,), "RTX5080": (16,), "RTX5070Ti": (16,), "RTX5070": (12,), "RTX5060Ti": (16, 8),
     "RTX4090": (24,), "RTX4080": (16,), "RTX4070Ti": (12, 16), "RTX4070": (12,), "RTX4060Ti": (8, 16),
     "RTX4060": (8,), "RTX3090Ti": (24,), "RTX3090": (24,), "RTX3080Ti": (12,), "RTX3080": (10, 12),
-    "RTX3070": (8,), "RTX3060": (12,), "RTX2080Ti": (11,), "RTX2080": (8,), "GTX1080Ti": (11,), "GTX1080": (8,),
+    "RTX3070Ti": (8,), "RTX3070": (8,), "RTX3060Ti": (8,), "RTX3060": (12, 8), "RTX3050": (8, 6), "RTX2080Ti": (11,),
+    "RTX2080": (8,), "RTX2070": (8,), "RTX2060": (6, 12), "GTX1080Ti": (11,), "GTX1080": (8,), "A1000": (8,),
     "GB10": (128,),
 }  # fmt: skip
 _AMD = {
     "MI355X": (288,), "MI350X": (288,), "MI325X": (256,), "MI308X": (192,), "MI300X": (192,), "MI300A": (128,),
     "MI250X": (128,), "MI250": (128,), "MI210": (64,), "MI100": (32,), "MI60": (32,), "MI50": (16, 32),
-    "W7900": (48,), "W7800": (32,), "W6800": (32,), "RX7900XTX": (24,),
+    "W7900": (48,), "W7800": (32,), "W6800": (32,), "RX7900XTX": (24,), "V620": (32,), "V520": (8,),
 }  # fmt: skip
 _INTEL = {
     "Gaudi3": (128,), "Gaudi2": (96,), "Gaudi": (32,), "Max1550": (128,), "Max1100": (48,), "Flex170": (16,),
@@ -46,7 +50,7 @@ _ALIASES = {
     "HL205": "Gaudi", "HL225": "Gaudi2", "HL325": "Gaudi3", "TRN1": "Trainium", "TRN2": "Trainium2",
     "HL325L": "Gaudi3", "HL338": "Gaudi3", "V100S": "V100", "A100D": "A100",
     "INF1": "Inferentia", "INF2": "Inferentia2", "NEURON": "Trainium",
-    **{f"RTXA{n}": f"A{n}" for n in (2000, 4000, 4500, 5000, 5500, 6000)},
+    **{f"RTXA{n}": f"A{n}" for n in (1000, 2000, 4000, 4500, 5000, 5500, 6000)},
     **{f"QUADRORTX{n}": f"RTX{n}" for n in (4000, 5000, 6000, 8000)},
     **{f"QUADROP{n}": f"P{n}" for n in (4000, 5000, 6000)},
 }  # fmt: skip
@@ -95,8 +99,12 @@ FAMILIES = (
 SKY_LABELS = ("skypilot.co/accelerator", "skypilot.co/accelerators")
 INSTANCE_TYPES = ("node.kubernetes.io/instance-type", "beta.kubernetes.io/instance-type")
 # label -> MB (or `192G`) of memory of each device
-MEMORY_LABELS = ("nvidia.com/gpu.memory", "karpenter.k8s.aws/instance-gpu-memory", "amd.com/gpu.vram",
-                 "gpu.nvidia.com/vram", "gpu.intel.com/memory.max")  # fmt: skip
+MEMORY_LABELS = (
+    "nvidia.com/gpu.memory",
+    "karpenter.k8s.aws/instance-gpu-memory",
+    "amd.com/gpu.vram",
+    "gpu.nvidia.com/vram",
+)
 # of NVIDIA's device plugin: pods that share each GPU; of GKE's: the same, and the MIG profile of all GPUs of a node
 REPLICAS_LABEL = "nvidia.com/gpu.replicas"
 SHARING_LABEL = "cloud.google.com/gke-gpu-sharing-strategy"
@@ -115,7 +123,8 @@ class Resource(NamedTuple):
 RESOURCES = (
     Resource(r"nvidia\.com/gpu", NVIDIA),
     Resource(r"nvidia\.com/gpu\.(?P<slice>shared)", NVIDIA),
-    Resource(r"nvidia\.com/mig-(?P<slice>\d+g\.\d+gb)(?:\.shared)?", NVIDIA),
+    # `.me`, `-me`, `.gfx`, `.me.all`: of the GPU's other engines
+    Resource(r"nvidia\.com/mig-(?P<slice>\d+g\.\d+gb)(?:[.-](?:me|gfx|all))*(?:\.shared)?", NVIDIA),
     Resource(r"amd\.com/gpu", AMD),
     Resource(r"google\.com/tpu", GOOGLE, "TPU"),
     Resource(r"aws\.amazon\.com/neuron(?:device)?", AWS),
@@ -126,15 +135,16 @@ _KEYS = {NVIDIA: "nvidia.com/gpu", AMD: "amd.com/gpu", GOOGLE: "google.com/tpu",
 GAUDI, INTEL_GPU = "habana.ai/gaudi", "gpu.intel.com/i915"
 
 
+@_few
 def vendor(name: str) -> str:
     """Who makes it; what nobody else claims is NVIDIA's: `H100` -> nvidia."""
     model = parse(name).model
     for maker, models in ((AMD, _AMD), (INTEL, _INTEL), (AWS, _AWS)):
         if model in models:
             return maker
-    if re.match(r"mi\d", name, re.I):
+    if re.match(r"mi\d|amd\b|radeon\b|instinct\b", name.replace("_", "-"), re.I):
         return AMD
-    return GOOGLE if name.lower().startswith("tpu") else INTEL if model == "Intel-GPU" else NVIDIA
+    return GOOGLE if name.lower().startswith("tpu") else INTEL if re.match(r"intel\b", name, re.I) else NVIDIA
 
 
 def resource(name: str) -> str:
@@ -145,15 +155,18 @@ def resource(name: str) -> str:
     return f"nvidia.com/mig-{mig}" if mig and made_by == NVIDIA and mig != "shared" else _KEYS[made_by]
 
 
+@_few
 def is_device(key: str) -> bool:
     """Whether an extended resource counts accelerators."""
     return any(re.fullmatch(one.pattern, key) for one in RESOURCES)
 
 
-_SLICE = re.compile(r"[-_ ]?mig[-_ ]?(\d+g\.\d+gb)(?:[.+-]me)?", re.I)
+_SLICE = re.compile(r"(?:[-_ ]?mig[-_ ]?|^)(\d+g\.\d+gb)(?:[.+-](?:me|gfx|all))*", re.I)
 _SIZE = re.compile(r"(\d+)gb?", re.I)
+_KNOWN = {name.replace("-", "").lower(): name for name in MODELS} | {k.lower(): v for k, v in _ALIASES.items()}
 
 
+@_few
 def parse(text: str) -> Name:
     """A user's word, a label's value or what nvidia-smi prints.
 
@@ -180,16 +193,16 @@ def parse(text: str) -> Name:
 def _model(words: list[str]) -> str:
     """The model that the words of a product's name contain, else the words that say more than the maker."""
     low = [word.lower() for word in words]
-    known = {name.replace("-", "").lower(): name for name in MODELS} | {k.lower(): v for k, v in _ALIASES.items()}
     for length in (4, 3, 2, 1):  # `RTX 6000 Ada`, then `RTX 6000`
         for start in range(len(low) - length + 1):
             joined = "".join(low[start : start + length])
-            if joined in known:
-                return known[joined]
+            if joined in _KNOWN:
+                return _KNOWN[joined]
     useful = [word for word, small in zip(words, low, strict=True) if not _NOISE.fullmatch(small)] or words
     return "-".join(useful).upper() if all(word.islower() for word in useful) else "-".join(useful)
 
 
+@_few
 def canonical(text: str, memory: float | None = None) -> str:
     """The name that people use: `NVIDIA A100-SXM4-80GB` -> `A100-80GB`, `NVIDIA-H100-80GB-HBM3` -> `H100`.
 
@@ -206,6 +219,7 @@ def canonical(text: str, memory: float | None = None) -> str:
     return "-".join(part for part in (f"{name.model}{tail}", mig) if part)
 
 
+@_few
 def memory(name: str) -> float | None:
     """GB of one device of that name; None for one that is not known."""
     one = parse(name)
@@ -215,6 +229,7 @@ def memory(name: str) -> float | None:
     return one.memory or (float(sizes[0]) if sizes else None)
 
 
+@_few
 def matches(wanted: str, name: str, size: float | None = None) -> bool:
     """Whether a device `name` (canonical; of `size` GB) is what was asked for.
 
@@ -226,7 +241,8 @@ def matches(wanted: str, name: str, size: float | None = None) -> bool:
         return False
     if want.model and have.model.lower() != want.model.lower() and not _variant(have.model, want.model):
         return False
-    there = size or memory(f"{have.model}-{have.memory:g}GB" if have.memory else have.model)
+    told = None if _is_mig(have) else size  # a slice's own
+    there = told or memory(f"{have.model}-{have.memory:g}GB" if have.memory else have.model)
     return want.memory is None or there is None or _same(want.memory, there)
 
 

@@ -75,6 +75,7 @@ class Node:
         return next((self.labels[key] for key in accelerators.INSTANCE_TYPES if key in self.labels), "")
 
 
+_PRODUCT = "nvidia.com/gpu.product"
 # set by the node's own controllers while `ready` or `cordoned` say the same
 _STATE_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable", "node.kubernetes.io/unschedulable")
 
@@ -116,6 +117,9 @@ def _devices(labels: Mapping[str, str], allocatable: Mapping[str, float]) -> Ite
 
 def _device(labels: Mapping[str, str], kind: accelerators.Resource, key: str, total: int, slice_: str) -> Device:
     product, label = accelerators.named(labels, kind.vendor) or _by_machine(labels, kind.vendor) or (kind.name, None)
+    parts = labels.get(_PRODUCT, "") if kind.vendor == accelerators.NVIDIA else ""
+    if accelerators.parse(parts).slice:  # other labels do not tell it
+        product, label = parts, (_PRODUCT, parts)
     part = slice_ or labels.get(accelerators.PARTITION_LABEL, "") or accelerators.parse(product).slice
     if part and part != "shared":
         return _slice(product, part, key, total, label)

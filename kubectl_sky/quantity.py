@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 GIB = 2**30
 _SUFFIXES = {
     **{letter + "i": float(2 ** (10 * power)) for power, letter in enumerate("KMGTPE", 1)},
@@ -10,6 +12,7 @@ _SUFFIXES = {
 }  # fmt: skip
 
 
+@lru_cache(4096)  # the pods of a cluster ask for the same few
 def parse(text: str | int | float) -> float:
     """`1500m` -> 1.5, `16Gi` -> 17179869184.0, `1e3` -> 1000.0. ValueError for what is none."""
     if not isinstance(text, str):

@@ -73,7 +73,7 @@ def requests(spec: Mapping[str, Any]) -> Amounts:
         if container.get("restartPolicy") == "Always":
             _add(sidecars, own)
             own = dict(sidecars)
-        else:
+        elif sidecars:
             own = _sum(own, sidecars)
         for key, amount in own.items():
             at_start[key] = max(at_start.get(key, 0.0), amount)
@@ -83,15 +83,19 @@ def requests(spec: Mapping[str, Any]) -> Amounts:
     for key, amount in at_start.items():
         total[key] = max(total.get(key, 0.0), amount)
     total.update(_own(spec))  # a pod's own resources stand for those of its containers
-    _add(total, {key: quantity.parse(value) for key, value in (spec.get("overhead") or {}).items()})
+    if overhead := spec.get("overhead"):
+        _add(total, {key: quantity.parse(value) for key, value in overhead.items()})
     total["pods"] = 1.0
     return total
 
 
 def _own(container: Mapping[str, Any]) -> Amounts:
-    resources = container.get("resources") or {}
-    asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
-    return {key: quantity.parse(value) for key, value in asked.items()}
+    resources = container.get("resources")
+    if not resources:
+        return {}
+    limits, asked = resources.get("limits"), resources.get("requests")
+    both = {**limits, **(asked or {})} if limits else asked or {}
+    return {key: quantity.parse(value) for key, value in both.items()}
 
 
 def _add(total: Amounts, more: Mapping[str, float]) -> None:
