@@ -1,6 +1,8 @@
-"""What NVIDIA's driver calls its products: where nodes may not be read, a pod asks for the labels made of them."""
+"""What labels call NVIDIA's products: where nodes may not be read, a pod asks for all that mean what is wanted."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterable
 
 from kubectl_sky import accelerators
 
@@ -25,8 +27,23 @@ NVIDIA = (
     "NVIDIA GeForce GTX 1080 Ti",
 )  # fmt: skip
 
+GKE = (
+    "nvidia-tesla-k80", "nvidia-tesla-p4", "nvidia-tesla-p100", "nvidia-tesla-v100", "nvidia-tesla-t4", "nvidia-l4",
+    "nvidia-tesla-a100", "nvidia-a100-80gb", "nvidia-h100-80gb", "nvidia-h100-mega-80gb", "nvidia-h200-141gb",
+    "nvidia-b200", "nvidia-gb200", "nvidia-rtx-pro-6000",
+)  # fmt: skip
 
-def labels(wanted: str) -> tuple[str, ...]:
-    """Values of nvidia.com/gpu.product that mean it: `H100` -> NVIDIA-H100-80GB-HBM3, NVIDIA-H100-PCIe, …"""
-    named = [(product, accelerators.canonical(product)) for product in NVIDIA]
-    return tuple(sorted(product.replace(" ", "-") for product, name in named if accelerators.matches(wanted, name)))
+
+def labels(known: Iterable[str], is_it: Callable[[str], bool]) -> tuple[str, ...]:
+    """The values of labels whose canonical name `is_it`: for an H100 NVIDIA-H100-80GB-HBM3, NVIDIA-H100-PCIe, …"""
+    return tuple(sorted({one.replace(" ", "-") for one in known if is_it(accelerators.canonical(one))}))
+
+
+def names() -> list[str]:
+    """The canonical names of all that NVIDIA makes."""
+    return [
+        accelerators.canonical(f"{model}-{size:g}GB")
+        for model, sizes in accelerators.MODELS.items()
+        if accelerators.vendor(model) == accelerators.NVIDIA
+        for size in sizes
+    ]
