@@ -82,6 +82,8 @@ def contexts(connection: Connection, names: Iterable[str], everywhere: bool) -> 
 
 
 def side_by_side(connections: list[Connection], deep: bool) -> list[Report]:
+    if len(connections) == 1:  # in this thread, where Ctrl-C ends it
+        return [check(connections[0], deep)]
     with ThreadPoolExecutor(min(len(connections), 16)) as pool:
         return list(pool.map(lambda one: check(one, deep), connections))
 

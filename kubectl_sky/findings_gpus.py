@@ -53,8 +53,10 @@ def check_gpus(seen: Seen) -> Iterable[Finding]:
         text = "whether there are GPUs is not known, as nodes may not be read; tasks with GPUs are tried all the same"
         yield Finding("gpus", INFO, text)
         return
-    having = [node for node in seen.nodes if any(device.total for device in node.devices)]
-    lacking = [node for node in seen.nodes if node not in having] if len(having) < len(seen.nodes) else []
+    having: list[Node] = []
+    lacking: list[Node] = []
+    for node in seen.nodes:
+        (having if any(device.total for device in node.devices) else lacking).append(node)
     if having:
         yield _there(having)
     yield from _without_resource(lacking)
@@ -66,9 +68,10 @@ def check_gpus(seen: Seen) -> Iterable[Finding]:
 
 
 def _there(having: Sequence[Node]) -> Finding:
-    kinds = counted(having)
-    texts = [f"{total} {name or f'of {key}, of unknown kind'}" for (name, key), (total, _) in kinds.items()]
-    text = f"{', '.join(texts)} on {_nodes(len(having))}"
+    totals: Counter[str] = Counter()
+    for (name, key), (total, _) in counted(having).items():
+        totals[name or f"of {key}, of unknown kind"] += total
+    text = f"{some(f'{total} {what}' for what, total in totals.most_common())} on {_nodes(len(having))}"
     usable = [node for node in having if node.usable]
     if not usable:
         what = "of these nodes none is" if len(having) > 1 else "the node is not"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from kubectl_sky.errors import UsageError
-from kubectl_sky.output import Format, colour, dump
+from kubectl_sky.output import Format, Progress, colour, dump
 
 if TYPE_CHECKING:
     from kubectl_sky.checking import Report
@@ -47,7 +47,8 @@ def check(
     asked = checking.contexts(ctx.obj, contexts or (), everywhere)
     with ThreadPoolExecutor(3) as pool:
         tools = [pool.submit(client_tools.check_kubectl), pool.submit(client_tools.check_ssh)]
-        reports = checking.side_by_side(asked, deep)
+        with Progress("Trying a pod from the runtime image" if deep else ""):
+            reports = checking.side_by_side(asked, deep)
     local = [tool.result() for tool in tools]
     usable = any(report.usable for report in reports) and not any(one.state == "problem" for one in local)
     if role:

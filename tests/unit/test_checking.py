@@ -1,6 +1,7 @@
 """check: from what was seen in a cluster to findings."""
 
 import io
+import time
 from typing import Any
 
 import pytest
@@ -107,6 +108,13 @@ def test_no_gpus_at_all_and_nodes_that_may_not_be_read() -> None:
     assert [one.state for one in gpus(node())] == ["info"]
     [one] = check_gpus(Seen(nodes=None))
     assert one.state == "info" and "may not be read" in one.message
+
+
+def test_thousands_of_nodes_in_no_time() -> None:
+    there = [labelled(f"n{n}", {"skypilot.co/accelerator": "h100"}, 8 * (n % 2)) for n in range(5000)]
+    began = time.monotonic()
+    there_are, _ = gpus(*there)
+    assert there_are.message == "20000 H100 on 2500 nodes" and time.monotonic() - began < 1
 
 
 def test_device_classes() -> None:
