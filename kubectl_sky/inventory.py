@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PAGE = 500  # objects in one answer: some MB
+_TOKEN = re.compile(rb'"metadata":\s*{[^}]*"continue":\s*"([^"]+)"')
 # what holds room, and no more: pods that are placed and not over
 PLACED = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
 
@@ -91,10 +94,14 @@ def collect(cluster: Cluster, path: str, convert: Callable[[dict[str, Any]], T],
 def _pages(
     cluster: Cluster, path: str, size: int | None, convert: Callable[[dict[str, Any]], T], params: dict[str, Any]
 ) -> Iterator[T]:
-    token = None
-    while True:
-        answer = cluster.get(path, **params, limit=size, **{"continue": token})
-        yield from map(convert, answer["items"])
-        token = answer["metadata"].get("continue")
-        if not token:
-            return
+    """The next page is asked for while one is read: its token comes before the items."""
+    with ThreadPoolExecutor(1) as pool:
+        body = cluster.get_bytes(path, **params, limit=size)
+        while True:
+            token = _TOKEN.search(body, 0, 4096)
+            more = {**params, "limit": size, "continue": token[1].decode()} if token else None
+            following = pool.submit(cluster.get_bytes, path, **more) if more else None
+            yield from map(convert, json.loads(body)["items"])
+            if not following:
+                return
+            body = following.result()

@@ -67,6 +67,10 @@ class Cluster:
         ahead = email.utils.mktime_tz(date) + 0.5 - middle if date else None
         return json.loads(response.data or b"{}"), ahead
 
+    def get_bytes(self, path: str, **params: Any) -> bytes:
+        """The same, as the JSON text of the answer."""
+        return self._request("GET", path, params=params)
+
     def create(self, path: str, body: dict[str, Any], **params: Any) -> dict[str, Any]:
         """POST of `body` to the collection `path`. ApiError with reason AlreadyExists if it is there."""
         return self.request("POST", path, body, params={"fieldManager": FIELD_MANAGER, **params})
@@ -135,11 +139,21 @@ class Cluster:
         patience: float | None = None,
     ) -> dict[str, Any]:
         """One request, its JSON answer. ApiError: the server said no; Unreachable: nobody answered."""
+        return json.loads(self._request(method, path, body, content_type, params, patience) or b"{}")
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        content_type: str = "application/json",
+        params: dict[str, Any] | None = None,
+        patience: float | None = None,
+    ) -> bytes:
         give_up = time.monotonic() + (self.patience if patience is None else patience)
         while True:
             try:
-                response = self._send(method, path, body, content_type, params, self._timeout)
-                return json.loads(response.data or b"{}")
+                return self._send(method, path, body, content_type, params, self._timeout).data
             except (Unreachable, ApiError) as error:
                 wait = self._pause(error, method)
                 if wait is None or time.monotonic() + wait > give_up:
