@@ -233,9 +233,10 @@ def told(seen: Seen, image: Finding | None = None) -> Iterable[Finding]:
     """All findings, in the order in which they are shown. `image`: of a pod that was tried for real."""
     yield findings.check_version(seen)
     yield findings.check_clock(seen)
-    yield findings.check_namespace(seen)
+    namespace = findings.check_namespace(seen)
+    yield namespace
     yield from findings.check_rights(seen)
-    if seen.answer("namespace").status != 404:
+    if namespace.state != PROBLEM:
         yield findings.check_pod_security(seen)
         yield from findings_limits.check_quotas(seen)
         yield from findings_limits.check_limit_ranges(seen)
