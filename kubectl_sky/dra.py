@@ -64,16 +64,18 @@ def understand(slices: Iterable[Object], classes: Iterable[Object], claims: Iter
         (result["driver"], result["pool"], result["device"])
         for claim in claims
         for result in ((claim.get("status") or {}).get("allocation") or {}).get("devices", {}).get("results") or ()
+        if not result.get("adminAccess")  # that only watches
     }
     counts: Counter[tuple[str, Device]] = Counter()
     claimed: Counter[tuple[str, str]] = Counter()
     known = list(classes)
+    widest = sorted(known, key=lambda one: len(_expressions(one)))  # others ask for only some of a driver's devices
     for one in _newest(slices):
         spec = one["spec"]
         if not spec.get("nodeName"):
             continue  # devices of a network belong to no node
         for device in spec.get("devices") or ():
-            kind = _device(spec["driver"], device, known)
+            kind = _device(spec["driver"], device, widest)
             if kind:
                 counts[spec["nodeName"], kind] += 1
                 claimed[spec["nodeName"], kind.name] += (spec["driver"], spec["pool"]["name"], device["name"]) in taken
@@ -121,10 +123,15 @@ def _device(driver: str, device: Object, classes: Iterable[Object]) -> Device | 
 
 def _selects(device_class: Object, driver: str, kind: str) -> bool:
     """Whether a class is for such devices. Its CEL expressions are not evaluated, but read as everybody writes them."""
-    texts = [s["cel"]["expression"] for s in device_class.get("spec", {}).get("selectors") or () if "cel" in s]
-    text = " ".join(texts)
+    text = " && ".join(_expressions(device_class))
     drivers = re.findall(r"""device\.driver\s*==\s*["']([^"']+)["']""", text)
     kinds = re.findall(r"""\.type\s*==\s*["']([^"']+)["']""", text)
     if not drivers:
         return device_class["metadata"]["name"] == driver
     return driver in drivers and (not kinds or not kind or kind in kinds)
+
+
+def _expressions(device_class: Object) -> list[str]:
+    """The conditions of a class, all of which must hold."""
+    texts = [s["cel"]["expression"] for s in device_class.get("spec", {}).get("selectors") or () if "cel" in s]
+    return [part.strip() for text in texts for part in text.split("&&")]
