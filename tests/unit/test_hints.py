@@ -1,0 +1,42 @@
+"""Next steps lead to the cluster and the namespace that the user named."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from kubectl_sky import limits
+from kubectl_sky.connection import Connection
+from kubectl_sky.errors import UsageError
+from kubectl_sky.hints import located
+
+
+def test_commands_go_where_the_flags_said() -> None:
+    text = "free some: kubectl sky status; kubectl sky down NAME; see kubectl describe quota"
+    assert located(Connection(), text) == text
+    assert located(Connection(namespace="ml"), text) == (
+        "free some: kubectl sky status -n ml; kubectl sky down -n ml NAME; see kubectl describe -n ml quota"
+    )
+    assert located(Connection(context="a b"), "kubectl sky logs x") == "kubectl sky logs --context 'a b' x"
+
+
+@pytest.mark.parametrize(
+    ("flag", "config", "seconds"),
+    [
+        (None, {}, 600.0),
+        (None, {"kubernetes": {"provision_timeout": 900}}, 900.0),
+        (None, {"kubernetes": {"provision_timeout": -1}}, math.inf),
+        ("30s", {"kubernetes": {"provision_timeout": 900}}, 30.0),
+        ("1m30s", {}, 90.0),
+        ("0", {}, math.inf),
+        ("-1", {}, math.inf),
+    ],
+)
+def test_the_limit_of_a_launch(flag: str | None, config: dict, seconds: float) -> None:
+    assert limits.provision(flag, config) == seconds
+
+
+def test_a_limit_that_is_no_time() -> None:
+    with pytest.raises(UsageError, match="--provision-timeout: 'soon' is no duration"):
+        limits.provision("soon", {})
