@@ -18,7 +18,7 @@ from tests.cluster.control import answers, kubectl, start_apiserver, start_contr
 from tests.cluster.network import block_clients, make_network
 from tests.cluster.node import import_image, start_containerd, start_kubelet
 from tests.cluster.pki import make_certificates, make_users
-from tests.cluster.process import daemons, end, say, wait_for
+from tests.cluster.process import daemons, end, run, say, wait_for
 from tests.cluster.recipes import PAUSE, all_images
 from tests.cluster.settings import (
     CACHE,
@@ -143,6 +143,8 @@ def create(spec: Spec, pause: Path) -> None:
     started = time.monotonic()
     say(f"cluster: starting {spec}")
     version, nodes = spec.release, spec.each_node
+    # kubelets and containerds watch files: Linux gives a user 128 watchers, some twelve nodes' worth
+    run("sysctl", "-qw", "fs.inotify.max_user_instances=8192", check=False)
     make_certificates()
     make_users(nodes)
     make_network(nodes)
