@@ -106,7 +106,7 @@ MEMORY_LABELS = (
     "gpu.nvidia.com/vram",
 )
 # of NVIDIA's device plugin: pods that share each GPU; of GKE's: the same, and the MIG profile of all GPUs of a node
-REPLICAS_LABEL = "nvidia.com/gpu.replicas"
+PRODUCT_LABEL, REPLICAS_LABEL = "nvidia.com/gpu.product", "nvidia.com/gpu.replicas"
 SHARING_LABEL = "cloud.google.com/gke-gpu-sharing-strategy"
 CLIENTS_LABEL = "cloud.google.com/gke-max-shared-clients-per-gpu"
 PARTITION_LABEL = "cloud.google.com/gke-gpu-partition-size"

@@ -120,13 +120,20 @@ def _device(labels: Mapping[str, str], kind: accelerators.Resource, key: str, to
     parts = labels.get(_PRODUCT, "") if kind.vendor == accelerators.NVIDIA else ""
     if accelerators.parse(parts).slice:  # other labels do not tell it
         product, label = parts, (_PRODUCT, parts)
-    part = slice_ or labels.get(accelerators.PARTITION_LABEL, "") or accelerators.parse(product).slice
+    part = slice_ or _part(labels, product)
     if part and part != "shared":
         return _slice(product, part, key, total, label)
     labelled = accelerators.labelled_memory(labels)
     name = accelerators.canonical(product, labelled) if product else ""
     share = 1 / _replicas(labels, part)
     return Device(name, key, total, labelled or accelerators.memory(name), share, label)
+
+
+def _part(labels: Mapping[str, str], product: str) -> str:
+    """A MIG profile, or "shared", that holds for all GPUs of a node, whichever label names them."""
+    told = [labels.get(accelerators.PARTITION_LABEL, ""), accelerators.parse(product).slice]
+    told.append(accelerators.parse(labels.get(accelerators.PRODUCT_LABEL, "")).slice)
+    return next((part for part in told if part), "")
 
 
 def _slice(product: str, profile: str, key: str, total: int, label: tuple[str, str] | None) -> Device:

@@ -39,10 +39,13 @@ def cluster(*words: str) -> str:
 
 @pytest.fixture(scope="module")
 def dressed() -> Iterator[str]:
-    """The kubeconfig of a cluster with a node of each vendor; the H100s of the second come from a device plugin."""
+    """The kubeconfig of a cluster with a node of each vendor.
+
+    What the second has comes from a device plugin; other counts than the vendor's tell that it has them.
+    """
     cluster("up", str(len(VENDORS)))
     cluster("dress", *VENDORS)
-    cluster("device-plugin", NODE["nvidia-mig-mixed"], "nvidia.com/gpu=1", "nvidia.com/mig-1g.10gb=7")
+    cluster("device-plugin", NODE["nvidia-mig-mixed"], "nvidia.com/gpu=2", "nvidia.com/mig-1g.10gb=6")
     yield f"/var/lib/kubectl-sky-cluster{NUMBER}/admin.kubeconfig"
     if not os.environ.get("SKY_TEST_KEEP"):
         cluster("down")
