@@ -26,14 +26,10 @@ TO_DO = {"keep": "keep", "label": "label", "probe": "probe", "fail": "none"}
 def label_gpus(
     ctx: typer.Context,
     wanted: Annotated[list[str] | None, typer.Argument(metavar="[NODE]...", help="Only these nodes")] = None,
-    image: Annotated[
-        str | None, typer.Option("--image", metavar="IMAGE", help="Image of the probes (default: our own)")
-    ] = None,
+    image: Annotated[str | None, typer.Option("--image", metavar="IMAGE", help="Of the probes (default: ours)")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Also nodes that have the label already")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing")] = False,
-    wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Wait for the probes; else run it again later for their results")
-    ] = True,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait; else run it again later to label")] = True,
     timeout: Annotated[str, typer.Option("--timeout", metavar="TIME", help="How long to wait, e.g. 90s or 10m")] = "5m",
     cleanup: Annotated[bool, typer.Option("--cleanup", help="Delete the labeler's jobs, and no more")] = False,
     output: Annotated[str | None, typer.Option("-o", "--output", metavar="FORMAT", help="json or yaml")] = None,
@@ -41,8 +37,7 @@ def label_gpus(
     """Label nodes with their GPUs: skypilot.co/accelerator, as SkyPilot reads it.
 
     Nodes whose GPU another label or the machine type tells are labelled at once. On each of the others a small job
-    (in kube-system, or -n) looks for it. It asks for no GPU, so that it runs on full nodes too; it is deleted when
-    it is done. Can be run again at any time.
+    (in kube-system, or -n) looks for it; it asks for no GPU, so it runs on full nodes too. Can be run again any time.
 
     \b
     Examples:
@@ -54,19 +49,16 @@ def label_gpus(
     from kubectl_sky import kube
 
     form = Format.parse(output, Format.TABLE, Format.JSON, Format.YAML)
-    seconds = limit(timeout)
-    connection: Connection = replace(ctx.obj, namespace=ctx.obj.namespace or NAMESPACE)
-    cluster = kube.connect(connection)
+    seconds = limit(timeout) if wait else None
+    cluster = kube.connect(replace(ctx.obj, namespace=ctx.obj.namespace or NAMESPACE))
     try:
         if cleanup:
             return clean(cluster, wanted or ())
-        return Run(cluster, form, dry_run, seconds if wait else None, image).run(wanted or (), overwrite)
+        return Run(cluster, form, dry_run, seconds, image).run(wanted or (), overwrite)
     except ApiError as error:
         raise with_rules(error, cluster.namespace) from None
     except KeyboardInterrupt:
-        again = connection_of_user(cluster).command("label-gpus")
-        hint = f"its jobs go on: `{again}` waits for their results, `{again} --cleanup` deletes them"
-        raise Failure("interrupted", hint, EXIT_INTERRUPT) from None
+        raise interrupted(cluster) from None
 
 
 def limit(text: str) -> float:
@@ -84,6 +76,12 @@ def with_rules(error: ApiError, namespace: str) -> ApiError:
         return error
     rules = labeler.RULES.format(namespace=namespace)
     return ApiError(error.status, error.reason, error.message, f"ask your administrator for these rules:\n{rules}")
+
+
+def interrupted(cluster: Cluster) -> Failure:
+    again = connection_of_user(cluster).command("label-gpus")
+    hint = f"its jobs go on: `{again}` waits for their results, `{again} --cleanup` deletes them"
+    return Failure("interrupted", hint, EXIT_INTERRUPT)
 
 
 def connection_of_user(cluster: Cluster) -> Connection:
@@ -114,7 +112,7 @@ class Run:
         self.out = sys.stdout if form is Format.TABLE else sys.stderr
 
     def run(self, wanted: Sequence[str], overwrite: bool) -> int:
-        from kubectl_sky import inventory, labeler
+        from kubectl_sky import inventory, labeler, labeling
 
         found = inventory.read(self.cluster, with_pods=False)
         if found.nodes is None:
@@ -126,6 +124,7 @@ class Run:
         steps = labeler.plan(found.nodes, wanted, overwrite)
         if self.dry_run:
             return self.show_plan(steps, len(names))
+        labeling.tidy(self.cluster, [step.node for step in steps if step.action == labeler.KEEP])
         if not steps or all(step.action == labeler.KEEP for step in steps):
             return self.nothing_to_do(steps, len(names))
         return self.do(steps, names)
@@ -148,9 +147,9 @@ class Run:
 
     def probe(self, steps: Sequence[Step], names: Sequence[str]) -> list[Step]:
         """Probes the nodes; returns their steps as they ended (as they are, without waiting)."""
-        from kubectl_sky import labeling
+        from kubectl_sky import probing
 
-        probes = labeling.Probes(self.cluster, self.options())
+        probes = probing.Probes(self.cluster, self.options())
         for one in probes.start(steps, names):
             self.say(f"{'Created' if one.is_new else 'Found'} GPU labeler job for node {one.step.node}")
         if probes.fell_back:
@@ -211,7 +210,7 @@ class Run:
         elif not steps:
             return self.nothing_to_do(steps, total)
         else:
-            rows = [(step.node, TO_DO[step.action], step.gpu, step.source or step.note) for step in steps]
+            rows = [(step.node, TO_DO[step.action], step.gpu, told_by(step)) for step in steps]
             print(table(rows, ("node", "would", "gpu", "told by")), end="")
             self.notes(steps)
         return 0
@@ -253,6 +252,10 @@ class Run:
             for step in sorted(steps, key=lambda one: one.node)
         ]
         print(listing(found, self.form), end="")
+
+
+def told_by(step: Step) -> str:
+    return step.source or step.note or "a job on the node"
 
 
 def sentence(step: Step) -> str:

@@ -253,6 +253,15 @@ def test_no_wait_and_again(lab: Lab) -> None:
     assert lab.jobs() == []
 
 
+def test_what_a_killed_client_left_goes(lab: Lab) -> None:
+    """It was killed between the label and the end of its job."""
+    lab.run("--no-wait")
+    wait_complete(lab)
+    lab.kubectl("label", "node", *NODES, f"{KEY}=t4", f"{KEY}s=t4")
+    assert "Nothing to do" in lab.run().out
+    assert lab.jobs() == []
+
+
 def wait_complete(lab: Lab) -> None:
     lab.kubectl("wait", "--for=condition=complete", "jobs", "-l", SELECTOR, "--timeout=60s")
 
