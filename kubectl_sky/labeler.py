@@ -36,7 +36,7 @@ rules:                        # of a ClusterRole
 rules:                        # of a Role in namespace {namespace}, for nodes on which nothing tells the GPU
 - apiGroups: ["batch"]
   resources: ["jobs"]
-  verbs: ["create", "delete", "list", "watch"]
+  verbs: ["create", "delete", "get", "list", "watch"]
 - apiGroups: [""]
   resources: ["pods", "pods/log", "events"]
   verbs: ["get", "list", "watch"]"""
