@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from kubectl_sky.connection import Connection
+
+# kinds that are in no namespace
+_CLUSTER_WIDE = "nodes?|nodepools|priorityclasses|runtimeclasses|storageclasses|csidrivers|validatingadmissionpolicy"
 
 
 def located(connection: Connection, text: str) -> str:
@@ -12,4 +16,10 @@ def located(connection: Connection, text: str) -> str:
     place = connection.command("").removeprefix("kubectl sky").strip()
     if not place:
         return text
-    return re.sub(r"\bkubectl ((?:sky )?[a-z][a-z-]*)\b(?! -n )", lambda found: f"kubectl {found[1]} {place}", text)
+    everywhere = replace(connection, namespace=None).command("").removeprefix("kubectl sky").strip()
+
+    def goes(found: re.Match[str]) -> str:
+        there = everywhere if found["kind"] else place
+        return " ".join(filter(None, ("kubectl", found["verb"], there))) + (found["kind"] or "")
+
+    return re.sub(rf"\bkubectl (?P<verb>(?:sky )?[a-z][a-z-]*)\b(?! -n )(?P<kind> (?:{_CLUSTER_WIDE})\b)?", goes, text)

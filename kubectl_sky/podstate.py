@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kubectl_sky import containers, mounting, pulling, scaling, scheduler
+from kubectl_sky import containers, mounting, placing_words, pulling, scaling, scheduler
+from kubectl_sky.placing import Demand
 
 Object = dict[str, Any]
 About = Mapping[str, Sequence[Object]]  # events by the name of what they are about, oldest first
@@ -174,7 +175,7 @@ def _unscheduled(pod: Object, condition: Object, about: About) -> State:
     if "unbound immediate PersistentVolumeClaims" in said:
         names = mounting.claims(spec)
         return State(PENDING, *mounting.unbound(names, [event for name in names for event in about.get(name, ())]))
-    verdict = scheduler.taken_apart(said)
+    verdict = scheduler.taken_apart(said, placing_words.required(Demand.of({"containers": [], **spec})))
     scaled, next_step = scaling.told(about.get(_name(pod), ()))
     text = "; ".join(filter(None, (verdict.sentence(), scaled)))
     hints = [next_step] if scaled else verdict.hints()[:2]

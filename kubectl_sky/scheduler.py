@@ -51,7 +51,7 @@ _CLAUSES = (
     ("cordoned", r"node\(s\) were unschedulable", "{are} cordoned",
      "kubectl get nodes; kubectl uncordon NODE, if you may"),
     ("labels", r"node\(s\) didn't match (?:Pod's )?node (?:affinity|selector)\S*",
-     "{have} not the labels that it requires", "see them: kubectl get nodes --show-labels"),
+     "lack{s} the labels that it requires", "change what it requires; see: kubectl get nodes --show-labels"),
     ("labels", r"node\(s\) didn't match the requested node name", "{are} not the one that it names",
      "correct nodeName"),
     ("ports", r"node\(s\) didn't have free ports.*", "{have} the ports that it wants in use (hostPort, hostNetwork)",
@@ -80,22 +80,26 @@ _CLAUSES = (
 _ASK = {"cpu": "--cpus", "memory": "--memory", "ephemeral-storage": "--disk-size"}
 
 
-def taken_apart(message: str) -> Verdict:
-    """The clauses of a scheduler's message, in words; what is not known is given as it is."""
+def taken_apart(message: str, wants: str = "") -> Verdict:
+    """The clauses of a scheduler's message, in words; what is not known is given as it is.
+
+    `wants`: the labels that the pod requires.
+    """
     text = re.sub(r"\.? preemption: .*", "", message.strip(), flags=re.S).rstrip(". ")
     found = re.match(r"\d+/(\d+) nodes? (?:are|is) available:? ?(.*)", text, re.S)
     if not found:
         return Verdict(0, (Clause(0, "other", text, ""),) if text else ())
-    clauses = [_clause(one) for one in re.split(r", (?=\d+ )", found[2]) if one]
+    clauses = [_clause(one, wants) for one in re.split(r", (?=\d+ )", found[2]) if one]
     return Verdict(int(found[1]), tuple(sorted(clauses, key=lambda one: -one.nodes)))
 
 
-def _clause(text: str) -> Clause:
+def _clause(text: str, wants: str) -> Clause:
     numbered = re.match(r"(\d+) (.*)", text, re.S)
     count, said = (int(numbered[1]), numbered[2]) if numbered else (0, text)
     for kind, pattern, words, hint in _CLAUSES:
         if found := re.match(pattern, said):
-            return _told(count, kind, words, hint, found.groupdict())
+            made = _told(count, kind, words, hint, found.groupdict())
+            return made._replace(text=f"{made.text}: {wants}") if kind == "labels" and wants else made
     return Clause(count, "other", f"{count}: {said}" if count else said, "")
 
 
@@ -105,6 +109,7 @@ def _told(count: int, kind: str, words: str, hint: str, found: dict[str, str]) -
     values = {
         "have": "has" if one else "have",
         "are": "is" if one else "are",
+        "s": "s" if one else "",
         "they": "it" if one else "they",
         "what": {"cpu": "CPU", "ephemeral-storage": "disk"}.get(key, key),
         "ask": f"wait until something ends, ask for less ({flag}), or add nodes: kubectl sky status -A",

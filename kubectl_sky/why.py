@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import cluster_objects, containers, inventory, mounting, state, unplaced
+from kubectl_sky import cluster_objects, containers, inventory, kueue, mounting, state, unplaced
 from kubectl_sky.errors import ApiError, Failure
 from kubectl_sky.placing import Placing
 from kubectl_sky.state import State
@@ -82,6 +82,8 @@ def explain(cluster: Cluster, found: Found) -> Why:
         told = unplaced.look(waiting[0], there) if waiting else None
         better = unplaced.refined(now, found.pods, found.events, there)
         return Why(found, better, told[2] if told else None, there.why_not)
+    if now.reason == "Queued" and found.job:
+        return Why(found, kueue.refined(cluster, now, found.job))
     told_by, lines = last_words(cluster, now, found.pods)
     return Why(found, told_by, lines=lines)
 

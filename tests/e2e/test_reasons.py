@@ -119,12 +119,21 @@ def test_an_image_that_does_not_exist(sky: Sky) -> None:
 
 
 def test_no_room_says_why_and_the_timeout_ends_it(sky: Sky) -> None:
-    result = sky.run("launch", "-c", "large", "--cpus", "64", "--provision-timeout", "5s", "--", "true")
+    """Two do not fit on one node; the first ones hold all nodes."""
+    nodes = len(json.loads(sky.kubectl("get", "nodes", "-o", "json"))["items"])
+    large = ("--cpus", "0.05", "--memory", "13")
+    sky.ok("launch", "-c", "hold", *large, "--num-nodes", str(nodes), "-d", "--", "sleep 600")
+    result = sky.run("launch", "-c", "large", *large, "--provision-timeout", "5s", "--", "true")
     assert result.code == 124, result
-    assert "Insufficient cpu" in result.err.split("error:")[0], result  # while it waits
-    assert "has not started within 5 s" in result.err and "Insufficient cpu" in result.err.split("error:")[1], result
-    assert "kubectl sky down" in result.err, result
-    assert "Insufficient cpu" in sky.run("status", "large").err
+    why = rf"{nodes} have too little memory free: it asks for 13 GiB, the most is .* GiB on .* held by hold-\d-\w+ \(13"
+    assert re.search(why, result.err.split("error:")[0]), result  # while it waits
+    assert "has not started within 5s" in result.err and re.search(why, result.err.split("error:")[1]), result
+    assert "kubectl sky down" in result.err and "--provision-timeout" in result.err, result
+    assert "too little memory free" in sky.run("status", "large").err
+    under = sky.ok("status", "-v").out
+    assert re.search(rf"^large .*\n  none of {nodes} nodes can take it: {why}", under, re.MULTILINE), under
+    sky.ok("down", "-y", "hold")
+    assert sky.ok("launch", "-c", "large", "--", "echo it has room now").out == "it has room now\n"
 
 
 def quota(sky: Sky) -> None:

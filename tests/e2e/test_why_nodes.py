@@ -136,3 +136,17 @@ def test_an_autoscaler_adds_nodes(sky: Sky, tmp_path: Path) -> None:
     _, err = process.communicate(timeout=20)
     assert "An autoscaler adds nodes: waiting 15m in all" in err, err
     assert "the autoscaler adds a node for it (pod triggered scale-up: [{pool 0->1 (max: 4)}])" in err, err
+
+
+def test_without_the_right_to_read_nodes(sky: Sky, tmp_path: Path) -> None:
+    """The scheduler's own message is told in plain words, and that more is not known."""
+    sky.kubectl("create", "rolebinding", "somebody", "--clusterrole=edit", "--user=somebody")
+    file = tmp_path / "task.yaml"
+    config = {"kubernetes": {"pod_config": {"spec": {"nodeSelector": {"pool": "a100"}}}}}
+    file.write_text(json.dumps({"resources": {"cpus": 0.1}, "run": "true", "config": config}))
+    launched = sky.run("launch", "-c", "wait", str(file), "--provision-timeout", "4s", "--as", "somebody")
+    assert launched.code == 124, launched
+    told = sky.run("explain", "wait", "--as", "somebody")
+    for text in (launched.err, told.out):
+        assert re.search(r"none of \d nodes can take it: \d lack the labels that it requires: pool=a100", text), text
+    assert "what is on the nodes is not known: user 'somebody' may not list nodes" in told.out, told

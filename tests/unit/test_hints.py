@@ -18,6 +18,7 @@ def test_commands_go_where_the_flags_said() -> None:
     assert located(Connection(namespace="ml"), text) == (
         "free some: kubectl sky status -n ml; kubectl sky down -n ml NAME; see kubectl describe -n ml quota"
     )
+    assert located(Connection(namespace="ml"), "kubectl get nodes -L a") == "kubectl get nodes -L a"
     assert located(Connection(context="a b"), "kubectl sky logs x") == "kubectl sky logs --context 'a b' x"
 
 
