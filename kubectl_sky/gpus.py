@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import accelerators, device_request, inventory, quantity, resources
-from kubectl_sky.errors import Failure
+from kubectl_sky.errors import Failure, UsageError
 from kubectl_sky.inventory import Inventory
 from kubectl_sky.nodes import Device, Node
 from kubectl_sky.usage import Usage
@@ -89,7 +89,8 @@ def listing(context: str, there: Inventory) -> Listing:
     unnamed = sorted({row.name for row in rows if not row.gpu})
     if unnamed:
         names = ", ".join(unnamed[:3]) + (" ..." if len(unnamed) > 3 else "")
-        notes.append(f"{len(unnamed)} nodes have no label that tells their GPU ({names}): kubectl sky label-gpus")
+        count = "1 node has" if len(unnamed) == 1 else f"{len(unnamed)} nodes have"
+        notes.append(f"{count} no label that tells the GPU ({names}): kubectl sky label-gpus")
     devices = [(node, device) for node in there.nodes for device in node.devices if device.total]
     return Listing(context, tuple(kinds(devices, there.usage)), tuple(rows), tuple(notes))
 
@@ -143,9 +144,18 @@ def only(one: Listing, wanted: Sequence[str]) -> Listing:
     """What matches one of `wanted`: names and memory as in a task (H100, 80GB+), or globs; all without any."""
     if not wanted:
         return one
+    for text in wanted:
+        _check(text)
     rows = tuple(row for row in one.nodes if any(_is(row.gpu, text) for text in wanted))
     found = tuple(kind for kind in one.kinds if any(_is(kind.name, text) for text in wanted))
     return replace(one, nodes=rows, kinds=found)
+
+
+def _check(text: str) -> None:
+    try:
+        resources.accelerator(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _is(name: str, text: str) -> bool:

@@ -236,17 +236,22 @@ def lack_of_room(pod: Pod, nodes: Sequence[Node], able: Sequence[Node], ever: in
         return f"there is room for {ever} of {pod.task.num_nodes} nodes, even if all were empty"
     needs = pod.demand.requests
     largest = max(able, key=lambda node: sum(min(node.allocatable.get(k, 0.0) / n, 1.0) for k, n in needs.items()))
-    short = []
+    short: list[str] = []
+    left_open: list[str] = []  # amounts that were not asked for
     for key, amount in needs.items():
         there = largest.allocatable.get(key, 0.0)
         if there < amount:
             unit = request.name if request and key == request.key else {"cpu": "CPUs"}.get(key, key)
-            short.append(f"{unit} {quantity.shown(key, there)} (asked for {quantity.shown(key, amount)})")
+            is_open = (key == "cpu" and not pod.task.resources.cpus) or (
+                key == "memory" and not pod.task.resources.memory
+            )
+            text = f"{unit} {quantity.shown(key, there)} (asked for {quantity.shown(key, amount)})"
+            (left_open if is_open else short).append(text)
     if request and request.claim:
         most = max(sum(one.total for one in pod.devices(node)) for node in able)
         short += [f"{request.name} {most} (asked for {request.count})"] if most < request.count else []
     what = f"with {request.name}" if request else "that it may go to"
-    return f"the nearest node {what} is {largest.name}, which has {', '.join(short)}"
+    return f"the nearest node {what} is {largest.name}, which has {', '.join(short or left_open)}"
 
 
 def wants_accelerators(task: Task) -> bool:

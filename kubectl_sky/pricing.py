@@ -39,6 +39,11 @@ class Prices:
         return sum(known) if known else None
 
     def _accelerator(self, name: str) -> float | None:
+        """Of one of several (`A100-80GB or H100`, by memory) the most: any of them may be had."""
+        found = [self._one(kind) for kind in name.split(" or ")]
+        return None if None in found else max(price for price in found if price is not None)
+
+    def _one(self, name: str) -> float | None:
         exact = {key.lower(): price for key, price in self.accelerators.items()}
         if name.lower() in exact:
             return exact[name.lower()]
@@ -55,7 +60,8 @@ def table(values: Any, context: str, source: str) -> Prices:
     own = contexts.get(context) or {}
     for place, part in (("pricing", values), (f"pricing.contexts.{context}", own)):
         _check(part, f"{source}: {place}", (*KEYS, "contexts") if part is values else KEYS)
-    prices = {**(values.get("accelerators") or {}), **(own.get("accelerators") or {})}
+    kinds = {**(values.get("accelerators") or {}), **(own.get("accelerators") or {})}
+    prices = {str(name): price for name, price in kinds.items()}
     return Prices(own.get("cpu", values.get("cpu")), own.get("memory", values.get("memory")), prices)
 
 
@@ -63,7 +69,12 @@ def _check(part: Any, place: str, known: tuple[str, ...]) -> None:
     unknown = [str(key) for key in part if key not in known] if isinstance(part, dict) else ["(it is no map)"]
     if unknown:
         raise UsageError(f"{place}: unknown: {', '.join(unknown)}", f"known: {', '.join(known)}")
-    numbers = {"cpu": part.get("cpu"), "memory": part.get("memory"), **(part.get("accelerators") or {})}
+    kinds = part.get("accelerators") or {}
+    if not isinstance(kinds, dict):
+        raise UsageError(f"{place}.accelerators: should be a map of names to $ an hour, such as H100: 2.5")
+    numbers = {key: part.get(key) for key in KEYS[:2]} | {
+        f"accelerators.{name}": price for name, price in kinds.items()
+    }
     for name, price in numbers.items():
         if price is not None and (isinstance(price, bool) or not isinstance(price, (int, float)) or price < 0):
             raise UsageError(f"{place}.{name}: should be $ an hour, such as 2.5, not {price!r}")

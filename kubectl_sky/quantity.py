@@ -36,5 +36,6 @@ def gibibytes(value: float) -> str:
 def shown(key: str, value: float) -> str:
     """An amount of the resource `key` for people: memory in GiB, all else as a number: `15.5 GiB`, `3.9`."""
     if key in ("memory", "ephemeral-storage") or key.startswith("hugepages-"):
-        return f"{value / GIB:.3g} GiB" if value >= GIB / 10 else f"{value / 2**20:.3g} MiB"
+        size, unit = (value / GIB, "GiB") if value >= GIB / 10 else (value / 2**20, "MiB")
+        return f"{size:.0f} {unit}" if size >= 100 else f"{size:.3g} {unit}"
     return f"{round(value, 2):g}"

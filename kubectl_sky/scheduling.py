@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -107,7 +108,9 @@ def _tolerations(request: DeviceRequest | None, spot: bool | None, nodes: Iterab
     if request:
         # nodes that have what is wanted may be tainted for another of their resources, as with MIG
         keys = {taint.key for node in nodes or () for taint in node.taints if accelerators.is_device(taint.key)}
-        keys.add(accelerators.resource(request.name) if request.claim else request.key)
+        own = accelerators.resource(request.name) if request.claim else request.key
+        # so may be those with slices, for their GPUs
+        keys |= {own, re.sub(r"^nvidia\.com/.*", "nvidia.com/gpu", own)}
     if spot:
         keys |= {key for key, _ in SPOT}
     return [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in sorted(keys)]

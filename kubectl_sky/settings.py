@@ -79,7 +79,7 @@ def _texts(file: Path, values: dict[str, Any]) -> dict[str, str]:
     """The settings that are single values; a list is joined by commas."""
     found: dict[str, str] = {}
     for key, value in values.items():
-        if key == "pricing":
+        if key == "pricing" or value is None:
             continue
         if isinstance(value, dict):
             raise UsageError(f"{file}: {key}: should be a single value")

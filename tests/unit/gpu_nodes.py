@@ -16,6 +16,7 @@ GPU, GFD, MEMORY = "nvidia.com/gpu", "nvidia.com/gpu.product", "nvidia.com/gpu.m
 GKE, SHARING = "cloud.google.com/gke-accelerator", "cloud.google.com/gke-gpu-sharing-strategy"
 KARPENTER, TYPE = "karpenter.k8s.aws/instance-gpu-name", "node.kubernetes.io/instance-type"
 HOSTNAME = "kubernetes.io/hostname"
+H100, A100, T4 = {GFD: "NVIDIA-H100-80GB-HBM3"}, {GFD: "NVIDIA-A100-SXM4-40GB"}, {GFD: "Tesla-T4"}
 
 
 def raw(

@@ -109,8 +109,15 @@ def test_quantities(text: str | float, value: float) -> None:
 def test_quantities_for_people_and_pods() -> None:
     assert [quantity.number(x) for x in (4.0, 1.5, 0.0001)] == ["4", "1500m", "1m"]
     assert [quantity.gibibytes(x) for x in (16.0, 1.5)] == ["16Gi", "1536Mi"]
-    shown = [("memory", 15.5 * 2**30), ("memory", 32 * 2**20), ("cpu", 3.94), ("cpu", 4.0), (GPU, 8.0)]
-    assert [quantity.shown(*one) for one in shown] == ["15.5 GiB", "32 MiB", "3.94", "4", "8"]
+    shown = [
+        ("memory", 2000 * 2**30),
+        ("memory", 15.5 * 2**30),
+        ("memory", 32 * 2**20),
+        ("cpu", 3.94),
+        ("cpu", 4.0),
+        (GPU, 8.0),
+    ]
+    assert [quantity.shown(*one) for one in shown] == ["2000 GiB", "15.5 GiB", "32 MiB", "3.94", "4", "8"]
 
 
 @pytest.mark.parametrize("text", ["", "x", "1Zi", "Gi"])
