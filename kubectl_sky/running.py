@@ -19,6 +19,7 @@ from kubectl_sky.state import COMPLETED, FAILED, TERMINATING, State
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
 
+SIGNALS = (128 + signal.SIGKILL, 128 + signal.SIGTERM)
 OVER = (FAILED, COMPLETED, TERMINATING)
 
 
@@ -154,6 +155,8 @@ def conclude(cluster: Cluster, name: str, state: dict[str, Any], nodes: int, fol
     if status not in ("FAILED", "FAILED_SETUP", "FAILED_DRIVER", "CANCELLED"):
         return 0  # it goes on; only its log so far was asked for
     lost = _lost(cluster, name) if state.get("reason") == "lost" else None
+    if status != "CANCELLED" and not state.get("reason") and state["exit"] in SIGNALS:
+        lost = _taken_away(cluster, name)
     code = exit_code(lost, state["exit"]) if lost else state["exit"] or 1
     raise Failure(f"job {number} {_why(state, lost, nodes)}", _next_step(cluster, name, state, lost), code)
 
@@ -186,6 +189,13 @@ def _lost(cluster: Cluster, name: str) -> State:
             break
         time.sleep(0.3)
     return state
+
+
+def _taken_away(cluster: Cluster, name: str) -> State | None:
+    """Why the cluster ended the pod, if it was the cluster that sent the signal by which the job ended."""
+    state = explain(cluster, name)
+    by_itself = state.phase not in (FAILED, TERMINATING) or state.reason == "Error"
+    return None if by_itself or not state.message else state
 
 
 def _next_step(cluster: Cluster, name: str, state: dict[str, Any], lost: State | None) -> str | None:

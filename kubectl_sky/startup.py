@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kubectl_sky.output import Progress
 
 LOOK_AGAIN = 30.0  # s after which the nodes are read again while there is no place
+LOOK_FIRST = 2.0  # s for which the reason waits for what the nodes tell
 UNBOUND = ("ClaimUnbound", "Provisioning", "NoStorageClass", "ProvisioningFailed")
 FATAL = (FAILED, COMPLETED, TERMINATING)
 
@@ -69,9 +70,9 @@ class Startup:
                 progress.line(f"An autoscaler adds nodes: waiting {limits.shown(seconds)} in all")
             left = began + seconds - time.monotonic()
             try:
-                kind, thing = self._queue.get(timeout=min(max(left, 0), LOOK_AGAIN))
+                kind, thing = self._queue.get(timeout=min(max(left, 0), LOOK_AGAIN if self.inventory else LOOK_FIRST))
             except queue.Empty:
-                if left > LOOK_AGAIN:
+                if began + seconds > time.monotonic():
                     continue
                 raise self._too_late(seconds) from None
             self._take(kind, thing)
@@ -162,7 +163,8 @@ class Startup:
             raise ClusterFailure(f"{self.name} cannot start: {state.message or state.reason}{said}", self._hint(state))
         if state.reason == UNSCHEDULABLE or state.reason in UNBOUND:
             self._look(state.reason)
-            if state.reason == UNSCHEDULABLE and self.inventory is None:
+            looks = time.monotonic() - (self._looks_next - LOOK_AGAIN)
+            if state.reason == UNSCHEDULABLE and self.inventory is None and looks < LOOK_FIRST:
                 return  # said once, with what the nodes tell
         progress.update(f"Starting {self.name}" + (f": {state.message or state.reason}" if state.reason else ""))
 

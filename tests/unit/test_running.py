@@ -46,3 +46,12 @@ def test_trouble_is_told_once() -> None:
     for text in ("a", "a", "b", "a"):
         talk.trouble(text)
     assert lines == ["reconnecting: a", "reconnecting: b", "reconnecting: a"]
+
+
+def test_a_job_whose_pod_was_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its signal came from the cluster; a job that ends itself by a signal is told as that."""
+    why = State(FAILED, "Evicted", "pod x-0: it was evicted from the node n", "launch it again")
+    failure = ended(monkeypatch, why, exit=143, reason=None)
+    assert failure.exit_code == 143 and "it was evicted from the node n" in failure.message
+    for state in (State("Up"), State(FAILED, "Error", "container `task` ended with exit code 143")):
+        assert ended(monkeypatch, state, exit=143, reason=None).message == "job 1 failed on node 0 with exit code 143"
