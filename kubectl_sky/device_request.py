@@ -73,9 +73,8 @@ def _has_memory(wanted: Accelerator, device: Device) -> bool:
     if device.memory is None or (wanted.manufacturer or "").lower() not in ("", accelerators.vendor(device.name)):
         return False
     assert wanted.memory is not None
-    enough = (
-        device.memory >= wanted.memory * 0.9
-    )  # error correction and the driver keep some: an A10 has 22731 of 24576 MiB
+    # error correction and the driver keep some: an A10 has 22731 of 24576 MiB
+    enough = device.memory >= wanted.memory * 0.9
     exact = wanted.at_least or device.memory <= wanted.memory * 1.12
     return enough and exact and _share_fits(wanted.count, device)
 
@@ -85,6 +84,11 @@ def _share_fits(count: float, device: Device) -> bool:
     if count >= 1:
         return device.whole and count == int(count)
     return not device.whole and device.share >= count - TOLERANCE
+
+
+def is_whole(wanted: Accelerator) -> bool:
+    """Whether it is a number of devices, or of slices that are named, and not a part of one."""
+    return wanted.count == int(wanted.count)
 
 
 def count(wanted: Accelerator, device: Device | None = None) -> int:
@@ -110,10 +114,10 @@ def requests(wanted: Accelerator, nodes: Iterable[Node] | None) -> list[DeviceRe
     return [_way(wanted, pairs, known) for _, pairs in sorted(ways.items(), key=lambda one: _rank(wanted, one[0]))]
 
 
-def _rank(wanted: Accelerator, way: tuple[str, bool, float]) -> tuple[bool, float, str]:
-    """Device plugins first; of slices the smallest that is enough."""
+def _rank(wanted: Accelerator, way: tuple[str, bool, float]) -> tuple[bool, float, bool, str]:
+    """Device plugins first; of slices the smallest that is enough; what most images are made for before the rest."""
     key, claim, share = way
-    return claim, share if wanted.count >= 1 else -share, key
+    return claim, share if wanted.count >= 1 else -share, not key.startswith("nvidia.com/"), key
 
 
 def _way(wanted: Accelerator, pairs: Sequence[tuple[Node, Device]], nodes: Iterable[Node]) -> DeviceRequest:

@@ -49,7 +49,7 @@ class Candidate:
 
     @property
     def possible(self) -> bool:
-        return not self.lack or self.place.grows
+        return not self.lack or (self.place.grows and not (self.task.resources.accelerators and not self.request))
 
     def why_not(self, chosen: Candidate) -> str:
         """Why another was chosen."""
@@ -78,15 +78,21 @@ def _candidates(task: Task, place: Place) -> list[Candidate]:
     if not task.resources.accelerators:
         return [_candidate(task, place, None)]
     wanted = task.resources.accelerators[0]
+    if place.nodes is None and not device_request.is_whole(wanted):
+        text = "a part of a device is a slice, and which ones nodes have may not be read: name it, as MIG-1g.10gb:1"
+        return [Candidate(task, place, None, None, None, None, text)]
     requests = device_request.requests(wanted, place.nodes)
     if requests:
         return [_candidate(task, place, request) for request in requests]
-    return [Candidate(task, place, None, 0, 0, None, lack_of_devices(task, place))]
+    lack = lack_of_devices(task, place)
+    # nodes that an autoscaler adds will have the labels of their cloud
+    [later] = device_request.requests(wanted, None) if device_request.is_whole(wanted) else [None]
+    return [Candidate(task, place, later, 0, 0, None, lack)]
 
 
 def _candidate(task: Task, place: Place, request: DeviceRequest | None) -> Candidate:
     task = _with_share(task, request, place.nodes or ())
-    name, gpus = (request.name, podspec.gpus(task)) if request else ("", 0)
+    name, gpus = (request.name, task.resources.accelerators[0].count) if request else ("", 0)
     price = place.prices.hourly(podspec.cpus(task), podspec.memory(task), name, gpus)
     if place.nodes is None:
         return Candidate(task, place, request, None, None, price)
@@ -209,6 +215,10 @@ def lack_of_devices(task: Task, place: Place) -> str:
     wanted = task.resources.accelerators[0]
     devices = [device for node in place.nodes or () for device in node.devices if device.total]
     whole = replace(wanted, count=1)
+    parts = sorted({one.share for one in devices if device_request.fits(replace(wanted, count=0.001), one)})
+    if wanted.count < 1 and parts:
+        most = f"{parts[-1]:.2g}"
+        return f"the largest part of {wanted.name} that nodes hand out is {most}: ask for {wanted.name}:{most}"
     if wanted.count < 1 and any(device_request.fits(whole, device) for device in devices):
         return f"Kubernetes hands out whole devices, and no node slices them: ask for {wanted.name}:1"
     if wanted.count != int(wanted.count) and wanted.count > 1:

@@ -57,8 +57,8 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
 
 
 def blind(task: Task, context: str = "") -> optimizer.Candidate:
-    """The choice without a cluster: the task's first alternative."""
-    return optimizer.candidates(task, [optimizer.Place(context, None)])[0]
+    """The choice without a cluster: the task's first alternative that needs no look at nodes. Raises ClusterFailure."""
+    return optimizer.choose(optimizer.candidates(task, [optimizer.Place(context, None)]), ordered=True)
 
 
 def shape(task: Task) -> dict[str, Any]:

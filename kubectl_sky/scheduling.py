@@ -113,4 +113,4 @@ def _tolerations(request: DeviceRequest | None, spot: bool | None, nodes: Iterab
         keys |= {own, re.sub(r"^nvidia\.com/.*", "nvidia.com/gpu", own)}
     if spot:
         keys |= {key for key, _ in SPOT}
-    return [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in sorted(keys)]
+    return [{"key": key, "operator": "Exists"} for key in sorted(keys)]

@@ -100,7 +100,7 @@ CLUSTER = [
 @pytest.mark.parametrize(
     ("text", "asked"),
     [
-        ("80GB+", ["MI300X 1 amd.com/gpu", "A100-80GB or H100 1 nvidia.com/gpu"]),
+        ("80GB+", ["A100-80GB or H100 1 nvidia.com/gpu", "MI300X 1 amd.com/gpu"]),
         ("80GB", ["A100-80GB or H100 1 nvidia.com/gpu"]),
         ("nvidia:40GB", ["A100 1 nvidia.com/gpu"]),
         ("NVIDIA:40GB+:4", ["A100 or A100-80GB or H100 4 nvidia.com/gpu"]),

@@ -39,7 +39,7 @@ CLAIM = nodes.with_devices(
          "Kubernetes hands out whole devices, and no node slices them: ask for H100:1"),
         (task("H100:1.5"), [TWO[0]], "parts of several devices cannot be had: ask for H100:2"),
         (task("L4"), [node("l", L4)], "L4 is handed out in parts here: ask for L4:0.25"),
-        (task("L4:0.5"), [node("l", L4)], "L4 is handed out in parts here: ask for L4:0.25"),
+        (task("L4:0.5"), [node("l", L4)], "the largest part of L4 that nodes hand out is 0.25: ask for L4:0.25"),
         (task("H100"), [mig()], "H100 is handed out in parts here: ask for H100:0.12"),
         (task("H100:16"), [TWO[0]],  # nobody asked for the memory that would be missing, too
          "the nearest node with H100 is h, which has H100 8 (asked for 16)"),
