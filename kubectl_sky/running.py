@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import cluster_objects, why
+from kubectl_sky import cluster_objects, containers, why
 from kubectl_sky.conversation import Broken
 from kubectl_sky.errors import EXIT_FAILURE, EXIT_INTERRUPT, ApiError, ClusterFailure, Failure
 from kubectl_sky.follow import Follower, Printer
@@ -178,7 +178,9 @@ def _why(state: dict[str, Any], lost: State | None, nodes: int) -> str:
         return f"{what}{where}: it ran out of memory and was killed at {text} (OOM)"
     if lost:
         return f"{what}{where}: {lost.message or lost.reason or 'its node went away'}"
-    return f"{what}{where}" + (f": {reason}" if reason else f" with exit code {state['exit']}")
+    return f"{what}{where}" + (
+        f": {reason}" if reason else f" with exit code {state['exit']}{containers.SIGNALS.get(state['exit'], '')}"
+    )
 
 
 def _lost(cluster: Cluster, name: str) -> State:

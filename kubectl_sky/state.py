@@ -103,6 +103,9 @@ def _failed_job(
         lost = podstate.lost(events)
         if lost:
             return lost
+    going = [state for state in states if state.phase == TERMINATING and state.message]
+    if going:
+        return replace(going[0], phase=FAILED, reason=podstate.DELETED)
     if not pods:
         text = "its pods are gone: somebody deleted them, or their node went away"
         return State(FAILED, "PodsGone", text, "kubectl get nodes; then launch it again")

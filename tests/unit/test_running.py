@@ -54,4 +54,5 @@ def test_a_job_whose_pod_was_taken_away(monkeypatch: pytest.MonkeyPatch) -> None
     failure = ended(monkeypatch, why, exit=143, reason=None)
     assert failure.exit_code == 143 and "it was evicted from the node n" in failure.message
     for state in (State("Up"), State(FAILED, "Error", "container `task` ended with exit code 143")):
-        assert ended(monkeypatch, state, exit=143, reason=None).message == "job 1 failed on node 0 with exit code 143"
+        text = "job 1 failed on node 0 with exit code 143 (SIGTERM: it was told to end)"
+        assert ended(monkeypatch, state, exit=143, reason=None).message == text

@@ -364,3 +364,12 @@ def test_autoscalers(reason: str, said: str, words: str) -> None:
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": text}
     state = task_state(job(), [pod(phase="Pending", conditions=[condition])], [event(reason, said)])
     assert "none of 3 nodes can take it" in state.message and words in state.message
+
+
+def test_a_job_that_failed_while_its_pod_goes() -> None:
+    going = up()
+    going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    state = task_state(
+        ended_job("Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit"), [going]
+    )
+    assert (state.phase, state.reason, state.message) == ("Failed", "Deleted", "pod x-0 is being deleted")
