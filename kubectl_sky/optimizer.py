@@ -32,7 +32,7 @@ class Place:
 class Candidate:
     """One alternative in one place. `now`, `ever`: how many of the task's nodes would fit; None unknown.
 
-    `lack`: why it can never run there, "" if it can.
+    `lack`: why it can never run there, "" if it can, and `step` what to do about it.
     """
 
     task: Task
@@ -42,6 +42,7 @@ class Candidate:
     ever: int | None
     price: float | None
     lack: str = ""
+    step: str = ""
 
     @property
     def fits_now(self) -> bool:
@@ -101,8 +102,8 @@ def _candidate(task: Task, place: Place, request: DeviceRequest | None) -> Candi
     ever = sum(pod.room(node, None) for node in able)
     usage = place.usage
     now = None if usage is None else sum(pod.room(node, usage) for node in able if node.usable)
-    lack = "" if ever >= task.num_nodes else lack_of_room(pod, place.nodes, able, ever)
-    return Candidate(task, place, request, now, ever, price, lack)
+    lack = ("", "") if ever >= task.num_nodes else lack_of_room(pod, place.nodes, able, ever)
+    return Candidate(task, place, request, now, ever, price, *lack)
 
 
 def _with_share(task: Task, request: DeviceRequest | None, nodes: Sequence[Node]) -> Task:
@@ -155,10 +156,9 @@ def impossible(found: Sequence[Candidate]) -> ClusterFailure:
     where = f"context {contexts[0]}" if len(contexts) == 1 else f"contexts {', '.join(contexts)}"
     text = "\n".join([f"nothing in {where} can ever run this task:", *lines])
     unnamed = any(not d.name and d.total for one in found for node in one.place.nodes or () for d in node.devices)
-    command = (
-        "kubectl sky label-gpus names GPUs that no label names" if unnamed else "kubectl sky gpus shows what there is"
-    )
-    return ClusterFailure(text, command)
+    steps = [one.step for one in found if one.step]
+    steps += ["kubectl sky label-gpus names GPUs that no label names"] if unnamed else []
+    return ClusterFailure(text, "\n".join(dict.fromkeys(steps)) or "kubectl sky gpus shows what there is")
 
 
 def summary(one: Candidate) -> str:
@@ -234,34 +234,39 @@ def lack_of_devices(task: Task, place: Place) -> str:
     return f"no node has {wanted.name}; there are: {', '.join(names)}"
 
 
-def lack_of_room(pod: Pod, nodes: Sequence[Node], able: Sequence[Node], ever: int) -> str:
-    """Why the nodes of the right kind are too small or too few, with the nearest that would fit."""
+def lack_of_room(pod: Pod, nodes: Sequence[Node], able: Sequence[Node], ever: int) -> tuple[str, str]:
+    """Why the nodes of the right kind are too small or too few, with the nearest that would fit; and the next step."""
     request = pod.request
-    if not able:
-        right = [node for node in nodes if not request or pod.devices(node)]
-        if right and all(scheduling.is_spot(node) for node in right):
-            return f"only spot nodes have {request.name}: --use-spot" if request else "all nodes are spot: --use-spot"
-        return placing.place(pod.spec, right, None).sentence()
     if ever:
-        return f"there is room for {ever} of {pod.task.num_nodes} nodes, even if all were empty"
-    needs = pod.demand.requests
-    largest = max(able, key=lambda node: sum(min(node.allocatable.get(k, 0.0) / n, 1.0) for k, n in needs.items()))
+        return f"there is room for {ever} of {pod.task.num_nodes} nodes, even if all were empty", ""
+    if able:
+        return _too_small(pod, able), ""
+    right = [node for node in nodes if not request or pod.devices(node)]
+    if right and all(scheduling.is_spot(node) for node in right):
+        what = request.name if request else "room for it"
+        return f"only spot nodes have {what}: --use-spot", ""
+    found = placing.place(pod.spec, right, None)
+    return found.sentence(), "\n".join(found.hints())
+
+
+def _too_small(pod: Pod, able: Sequence[Node]) -> str:
+    """What the nearest of the nodes lacks; amounts that the task leaves open are only blamed when nothing else is."""
+    request, given, needs = pod.request, pod.task.resources, pod.demand.requests
+    nearest = max(able, key=lambda node: sum(min(node.allocatable.get(k, 0.0) / n, 1.0) for k, n in needs.items()))
     short: list[str] = []
-    left_open: list[str] = []  # amounts that were not asked for
+    left_open: list[str] = []
     for key, amount in needs.items():
-        there = largest.allocatable.get(key, 0.0)
+        there = nearest.allocatable.get(key, 0.0)
         if there < amount:
             unit = request.name if request and key == request.key else {"cpu": "CPUs"}.get(key, key)
-            is_open = (key == "cpu" and not pod.task.resources.cpus) or (
-                key == "memory" and not pod.task.resources.memory
-            )
+            is_open = (key == "cpu" and not given.cpus) or (key == "memory" and not given.memory)
             text = f"{unit} {quantity.shown(key, there)} (asked for {quantity.shown(key, amount)})"
             (left_open if is_open else short).append(text)
     if request and request.claim:
         most = max(sum(one.total for one in pod.devices(node)) for node in able)
         short += [f"{request.name} {most} (asked for {request.count})"] if most < request.count else []
     what = f"with {request.name}" if request else "that it may go to"
-    return f"the nearest node {what} is {largest.name}, which has {', '.join(short or left_open)}"
+    return f"the nearest node {what} is {nearest.name}, which has {', '.join(short or left_open)}"
 
 
 def wants_accelerators(task: Task) -> bool:

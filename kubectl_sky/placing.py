@@ -131,7 +131,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Placing:
-    """What stands against a pod on the `total` nodes of a cluster; `fits` are the names of those that could take it."""
+    """What stands against a pod on the `total` nodes of a cluster.
+
+    `groups`: first those that could take it soon, or if somebody lets them; `fits`: names of nodes that could take it.
+    """
 
     total: int
     groups: tuple[Group, ...]
@@ -145,10 +148,9 @@ class Placing:
         return f"{head}: {'; '.join(group.text for group in self.groups)}"
 
     def hints(self) -> list[str]:
-        """Next steps, first for the nodes that are nearest to taking it."""
-        alone = [group for group in reversed(self.groups) if group.alone]
-        found = [group.hint for group in alone or reversed(self.groups) if group.hint]
-        return list(dict.fromkeys(found))
+        """Next steps for the nodes that could take it, and only if there are none for the others."""
+        able = [group for group in self.groups if group.obstacle.what not in (LABELS, SMALL)]
+        return list(dict.fromkeys(group.hint for group in able or self.groups if group.hint))
 
 
 def place(spec: Fields, nodes: Sequence[Node], held: Usage | None, own: str = "") -> Placing:
@@ -165,7 +167,7 @@ def place(spec: Fields, nodes: Sequence[Node], held: Usage | None, own: str = ""
         else:
             fits.append(node.name)
     groups = []
-    for obstacle, there in sorted(found.items(), key=lambda one: (_RANK[one[0].what], -len(one[1]))):
+    for obstacle, there in sorted(found.items(), key=lambda one: (-_RANK[one[0].what], -len(one[1]))):
         group = [node for node, _ in there]
         alone = sum(count == 1 for _, count in there)
         text, hint = placing_words.say(obstacle, group, demand, held, own)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kubectl_sky import quantity
+from kubectl_sky import accelerators, quantity
 from kubectl_sky.nodes import Node, Taint
 from kubectl_sky.placing import CORDONED, FULL, LABELS, NOT_READY, SMALL, TAINTED, Demand, Obstacle
 from kubectl_sky.usage import Usage
@@ -61,18 +61,29 @@ def taint_text(key: str, value: str, effect: str = "NoSchedule") -> str:
 
 
 def _labels(nodes: Sequence[Node], demand: Demand) -> Told:
-    wanted = required(demand)
-    text = f"{count(nodes, 'lacks', 'lack')} the labels it requires: {wanted}"
     keys = list(demand.selector) or _keys(demand)
+    if any(key in _NAMES for key in keys) and any(accelerators.is_device(key) for key in demand.requests):
+        return _other_devices(nodes)
+    text = f"{count(nodes, 'lacks', 'lack')} the labels it requires: {required(demand)}"
     for key in keys:
         there = Counter(node.labels[key] for node in nodes if key in node.labels)
-        if there and key not in ("kubernetes.io/hostname",):
+        if there and key != "kubernetes.io/hostname":
             values = ", ".join(f"{value} ({number})" for value, number in there.most_common(4))
-            return (
-                f"{text} (their {key}: {values})",
-                f"change what it requires, or label nodes: {_label_one(nodes, key)}",
-            )
+            step = f"change what it requires, or label nodes: {_label_one(nodes, key)}"
+            return f"{text} (their {key}: {values})", step
     return text, f"change what it requires, or label nodes: {_label_one(nodes, keys[0] if keys else 'KEY')}"
+
+
+# labels that name accelerators: nodes are of another kind, and labelling them anew would be a lie
+_NAMES = {family.key for family in accelerators.FAMILIES}
+
+
+def _other_devices(nodes: Sequence[Node]) -> Told:
+    there = Counter(device.name or device.key for node in nodes for device in node.devices if device.total)
+    if not there:
+        return f"{count(nodes, 'has', 'have')} no accelerators", ""
+    kinds = names([f"{name} ({number})" if number > 1 else name for name, number in there.most_common()], most=4)
+    return f"{count(nodes, 'has', 'have')} other accelerators ({kinds})", "kubectl sky gpus shows what there is"
 
 
 def _label_one(nodes: Sequence[Node], key: str) -> str:

@@ -63,9 +63,9 @@ def run(argv: list[str], env: dict[str, str]) -> Run:
     os.close(writer)
     os.waitpid(child, 0)
     seconds = time.perf_counter() - began
-    peak, requests = os.read(reader, 100).decode().split()
+    megabytes, requests = os.read(reader, 100).decode().split()
     os.close(reader)
-    return Run(seconds, float(peak), int(requests))
+    return Run(seconds, float(megabytes), int(requests))
 
 
 def report(runs: dict[str, list[Run]]) -> list[str]:

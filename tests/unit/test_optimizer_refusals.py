@@ -50,7 +50,7 @@ CLAIM = nodes.with_devices(
         (task("H100:8", nodes=3), [TWO[0], node("i", H100)], "there is room for 2 of 3 nodes, even if all were empty"),
         (task("H100:8"), [CLAIM], "the nearest node with H100 is n, which has H100 4 (asked for 8)"),
         (task("H100", use_spot=False), [node("h", {**H100, **SPOT})], "only spot nodes have H100: --use-spot"),
-        (task(use_spot=False), [node("h", {**SPOT})], "all nodes are spot: --use-spot"),
+        (task(use_spot=False), [node("h", {**SPOT})], "only spot nodes have room for it: --use-spot"),
         (task("H100"), [node("h", H100, taints=[("sku", "gpu", "NoSchedule")])],
          "the only node cannot take it: 1 has the taint sku=gpu:NoSchedule (h)"),
     ],

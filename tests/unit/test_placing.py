@@ -113,9 +113,8 @@ def test_gpus_that_others_hold() -> None:
     there, held = gpu_cluster()
     found = placing.place(pod({GPU: "8"}), there, held)
     assert found.sentence() == (
-        "none of 8 nodes can take it: 3 have the taint sku=gpu:NoSchedule (sku-0, sku-1, sku-2); "
-        "5 have too few H100 free: it asks for 8, the most is 2 of 8 on gpu-3, "
-        "held by team-a/train-3 (4), team-b/x-3 (2)"
+        "none of 8 nodes can take it: 5 have too few H100 free: it asks for 8, the most is 2 of 8 on gpu-3, "
+        "held by team-a/train-3 (4), team-b/x-3 (2); 3 have the taint sku=gpu:NoSchedule (sku-0, sku-1, sku-2)"
     )
     hints = "\n".join(found.hints())
     assert "tolerations: [{key: sku, operator: Equal, value: gpu, effect: NoSchedule}]" in hints
@@ -133,8 +132,8 @@ def test_cordoned_not_ready_small() -> None:
     away = nodes.read({"metadata": {"name": "away"}, "status": {"allocatable": {"cpu": "8", "pods": "9"}}})
     found = placing.place(pod(), [node("c", unschedulable=True), away, node("tiny", room={"cpu": "500m"})], Usage([]))
     assert found.sentence() == (
-        "none of 3 nodes can take it: 1 is too small: it asks for 1 CPU, the largest has 0.5; "
-        "1 is not ready (away); 1 is cordoned (c)"
+        "none of 3 nodes can take it: 1 is cordoned (c); 1 is not ready (away); "
+        "1 is too small: it asks for 1 CPU, the largest has 0.5"
     )
 
 
