@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from kubectl_sky import facts, kube, kubeconfig, optimizer, podspec, settings
-from kubectl_sky.connection import Connection
+from kubectl_sky import facts, kube, optimizer, podspec, settings
+from kubectl_sky.api import kubeconfig
+from kubectl_sky.api.connection import Connection
+from kubectl_sky.capacity.nodes import Node
 from kubectl_sky.errors import ClusterFailure, UsageError
-from kubectl_sky.nodes import Node
 from kubectl_sky.optimizer import Candidate, Place
 from kubectl_sky.output import table
 

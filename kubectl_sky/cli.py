@@ -15,7 +15,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from kubectl_sky.connection import FLAGS, Connection, Flag
+from kubectl_sky.api.connection import FLAGS, Connection, Flag
 from kubectl_sky.errors import UsageError
 
 

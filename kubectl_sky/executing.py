@@ -6,8 +6,9 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kubectl_sky import cluster_objects, collect, podspec, running, uploading
+from kubectl_sky import cluster_objects, podspec, running
 from kubectl_sky.errors import UsageError
+from kubectl_sky.files import collect, uploading
 from kubectl_sky.output import Progress
 
 if TYPE_CHECKING:

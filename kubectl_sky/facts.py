@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import inventory
+from kubectl_sky.capacity import inventory
+from kubectl_sky.capacity.inventory import Inventory
+from kubectl_sky.capacity.nodes import Node
 from kubectl_sky.errors import ApiError
-from kubectl_sky.inventory import Inventory
-from kubectl_sky.nodes import Node
 from kubectl_sky.podspec import Facts
 from kubectl_sky.settings import Settings
 

@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import accelerators, device_request, inventory, quantity, resources
+from kubectl_sky import accelerators, quantity, resources
+from kubectl_sky.capacity import device_request, inventory
+from kubectl_sky.capacity.inventory import Inventory
+from kubectl_sky.capacity.nodes import Device, Node
+from kubectl_sky.capacity.usage import Usage
 from kubectl_sky.errors import Failure, UsageError
-from kubectl_sky.inventory import Inventory
-from kubectl_sky.nodes import Device, Node
-from kubectl_sky.usage import Usage
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster

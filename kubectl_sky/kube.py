@@ -14,12 +14,13 @@ from typing import Any
 
 import urllib3
 
-from kubectl_sky import __version__, explain, transport
-from kubectl_sky.connection import Connection
+from kubectl_sky import __version__
+from kubectl_sky.api import explain, transport
+from kubectl_sky.api.connection import Connection
+from kubectl_sky.api.kubeconfig import Access, load
+from kubectl_sky.api.watching import Watch
 from kubectl_sky.errors import ApiError, Expired, Failure, Unreachable, UsageError
-from kubectl_sky.kubeconfig import Access, load
 from kubectl_sky.output import parse_duration
-from kubectl_sky.watching import Watch
 
 __all__ = ["ApiError", "Cluster", "Connection", "Expired", "Unreachable", "connect"]
 

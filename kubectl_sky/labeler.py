@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kubectl_sky import accelerators, gpu_probe, instance_types, nodes
+from kubectl_sky import accelerators
 from kubectl_sky.accelerators import SKY_LABELS
-from kubectl_sky.nodes import Device, Node
+from kubectl_sky.capacity import instance_types, nodes
+from kubectl_sky.capacity.nodes import Device, Node
+from kubectl_sky.labels import gpu_probe
 
 KEEP, LABEL, PROBE, FAIL = "keep", "label", "probe", "fail"
 SELECTOR = "job=sky-gpu-labeler"  # SkyPilot's: who knows it finds ours

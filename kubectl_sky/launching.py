@@ -7,8 +7,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import choosing, cluster_objects, collect, identity, planning, podspec, running, uploading
+from kubectl_sky import choosing, cluster_objects, identity, planning, podspec, running
 from kubectl_sky.errors import EXIT_INTERRUPT, Failure, Unreachable, UsageError
+from kubectl_sky.files import collect, uploading
 from kubectl_sky.output import Progress
 from kubectl_sky.planning import Options
 from kubectl_sky.startup import Startup

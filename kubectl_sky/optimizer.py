@@ -7,14 +7,15 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from kubectl_sky import device_request, placing, podspec, quantity, scheduling
-from kubectl_sky.device_request import DeviceRequest
+from kubectl_sky import podspec, quantity, scheduling
+from kubectl_sky.capacity import device_request, placing
+from kubectl_sky.capacity.device_request import DeviceRequest
+from kubectl_sky.capacity.nodes import Device, Node
+from kubectl_sky.capacity.placing import Demand
+from kubectl_sky.capacity.pricing import Prices
+from kubectl_sky.capacity.usage import Usage
 from kubectl_sky.errors import ClusterFailure
-from kubectl_sky.nodes import Device, Node
-from kubectl_sky.placing import Demand
-from kubectl_sky.pricing import Prices
 from kubectl_sky.task import Task
-from kubectl_sky.usage import Usage
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import names, state
+from kubectl_sky import names
+from kubectl_sky.diagnosis import state
 from kubectl_sky.errors import ApiError, Expired, Failure
 
 if TYPE_CHECKING:

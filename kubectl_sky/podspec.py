@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubectl_sky import names, podmerge, quantity, scheduling
-from kubectl_sky.device_request import DeviceRequest, count
-from kubectl_sky.nodes import Node
+from kubectl_sky.capacity.device_request import DeviceRequest, count
+from kubectl_sky.capacity.nodes import Node
 from kubectl_sky.settings import Settings
 from kubectl_sky.task import Task
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import cluster_objects, running
+from kubectl_sky.diagnosis.state import COMPLETED, FAILED, task_state
 from kubectl_sky.errors import ApiError, ClusterFailure, Failure
 from kubectl_sky.follow import Printer
 from kubectl_sky.output import Progress, colour
 from kubectl_sky.startup import Startup
-from kubectl_sky.state import COMPLETED, FAILED, task_state
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster

@@ -8,13 +8,14 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import cluster_objects, containers, why
+from kubectl_sky import cluster_objects
 from kubectl_sky.conversation import Broken
+from kubectl_sky.diagnosis import containers, why
+from kubectl_sky.diagnosis.hints import located
+from kubectl_sky.diagnosis.state import COMPLETED, FAILED, TERMINATING, State
 from kubectl_sky.errors import EXIT_FAILURE, EXIT_INTERRUPT, ApiError, ClusterFailure, Failure
 from kubectl_sky.follow import Follower, Printer
-from kubectl_sky.hints import located
 from kubectl_sky.output import Progress, colour, duration
-from kubectl_sky.state import COMPLETED, FAILED, TERMINATING, State
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from kubectl_sky import accelerators, names
-from kubectl_sky.device_request import DeviceRequest
-from kubectl_sky.nodes import Node
+from kubectl_sky.capacity.device_request import DeviceRequest
+from kubectl_sky.capacity.nodes import Node
 
 Fields = dict[str, Any]
 HOSTNAME = "kubernetes.io/hostname"

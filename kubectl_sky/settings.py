@@ -11,9 +11,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from kubectl_sky import __version__, pricing
+from kubectl_sky import __version__
+from kubectl_sky.capacity import pricing
+from kubectl_sky.capacity.pricing import Prices
 from kubectl_sky.errors import UsageError
-from kubectl_sky.pricing import Prices
 
 PREFIX = "KUBECTL_SKY_"
 

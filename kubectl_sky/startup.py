@@ -7,14 +7,15 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import cluster_objects, limits, mounting, names, scaling, unplaced, why
+from kubectl_sky import cluster_objects, names
+from kubectl_sky.diagnosis import limits, mounting, scaling, unplaced, why
+from kubectl_sky.diagnosis.hints import located
+from kubectl_sky.diagnosis.state import COMPLETED, FAILED, TERMINATING, UNSCHEDULABLE, State, task_state
 from kubectl_sky.errors import EXIT_INTERRUPT, EXIT_TIMEOUT, ClusterFailure, Expired, Failure
-from kubectl_sky.hints import located
 from kubectl_sky.overview import CONTROLLER_UID
-from kubectl_sky.state import COMPLETED, FAILED, TERMINATING, UNSCHEDULABLE, State, task_state
 
 if TYPE_CHECKING:
-    from kubectl_sky.inventory import Inventory
+    from kubectl_sky.capacity.inventory import Inventory
     from kubectl_sky.kube import Cluster
     from kubectl_sky.output import Progress
 

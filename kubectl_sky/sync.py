@@ -14,10 +14,10 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from .collect import Files, Mount, collect
-from .remote import frames
-from .sending import Packer
-from .stream import Broken, Stream, SyncFailure
+from kubectl_sky.files.collect import Files, Mount, collect
+from kubectl_sky.files.sending import Packer
+from kubectl_sky.files.stream import Broken, Stream, SyncFailure
+from kubectl_sky.remote import frames
 
 __all__ = ["Files", "Mount", "Result", "SyncFailure", "collect", "upload"]
 

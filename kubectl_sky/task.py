@@ -9,19 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kubectl_sky import envs, mounts, rules
 from kubectl_sky import resources as resource_model
-from kubectl_sky.envfile import read_env_file, variables
-from kubectl_sky.envs import SecretRef
 from kubectl_sky.errors import TaskErrors, UsageError
-from kubectl_sky.field import Report, check, join
-from kubectl_sky.fields import TASK
-from kubectl_sky.fields_storage import FILE_MOUNTS, VOLUMES
-from kubectl_sky.mounts import FileMount, GitSource
-from kubectl_sky.overrides import Overrides, apply
-from kubectl_sky.problem import Problem
 from kubectl_sky.resources import Accelerator, Autostop, Resources
-from kubectl_sky.taskyaml import MAX_BYTES, Loaded, Node, load
+from kubectl_sky.taskfile import envs, mounts, rules
+from kubectl_sky.taskfile.envfile import read_env_file, variables
+from kubectl_sky.taskfile.envs import SecretRef
+from kubectl_sky.taskfile.field import Report, check, join
+from kubectl_sky.taskfile.fields import TASK
+from kubectl_sky.taskfile.fields_storage import FILE_MOUNTS, VOLUMES
+from kubectl_sky.taskfile.mounts import FileMount, GitSource
+from kubectl_sky.taskfile.overrides import Overrides, apply
+from kubectl_sky.taskfile.problem import Problem
+from kubectl_sky.taskfile.taskyaml import MAX_BYTES, Loaded, Node, load
 
 __all__ = [
     "Accelerator", "Autostop", "FileMount", "GitSource", "Overrides", "Problem", "Resources", "SecretRef", "Task",

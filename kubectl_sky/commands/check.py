@@ -13,8 +13,8 @@ from kubectl_sky.errors import UsageError
 from kubectl_sky.output import Format, Progress, colour, dump
 
 if TYPE_CHECKING:
-    from kubectl_sky.checking import Report
-    from kubectl_sky.findings import Finding
+    from kubectl_sky.checks.checking import Report
+    from kubectl_sky.checks.findings import Finding
 
 # state -> mark, mark where there is no UTF-8, colour
 MARKS = {"ok": ("✓", "+", 32), "info": ("·", "-", 2), "warning": ("!", "!", 33), "problem": ("✗", "x", 31)}
@@ -39,7 +39,7 @@ def check(
       kubectl sky check --all-contexts
       kubectl sky check --role > role.yaml      # for an administrator
     """
-    from kubectl_sky import checking, client_tools
+    from kubectl_sky.checks import checking, client_tools
 
     form = Format.parse(output, Format.JSON, Format.YAML)
     if role and output:
@@ -56,7 +56,7 @@ def check(
     elif form is Format.TABLE:
         Printer(sys.stdout).show(usable, local, reports)
     else:
-        from kubectl_sky import check_document
+        from kubectl_sky.checks import check_document
 
         print(dump(check_document.document(usable, local, reports), form), end="")
     return 0 if usable else 1
@@ -64,7 +64,7 @@ def check(
 
 def print_roles(reports: Sequence[Report]) -> None:
     """Everything that is missing, also for what is not needed to run tasks."""
-    from kubectl_sky import roles
+    from kubectl_sky.checks import roles
 
     found = [(report, [*report.missing, *report.wanted]) for report in reports]
     for report, objects in found:
@@ -88,7 +88,7 @@ class Printer:
         self.plain = "utf" not in self.encoding.lower()
 
     def show(self, usable: bool, local: Sequence[Finding], reports: Sequence[Report]) -> None:
-        from kubectl_sky import roles
+        from kubectl_sky.checks import roles
 
         count = sum(report.usable for report in reports)
         of = f" ({count} of {len(reports)} contexts)" if len(reports) > 1 else ""

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kubectl_sky import happened, limits, overview, running, state
-from kubectl_sky.happened import Happened
-from kubectl_sky.hints import located
+from kubectl_sky import overview, running
+from kubectl_sky.diagnosis import happened, limits, state
+from kubectl_sky.diagnosis.happened import Happened
+from kubectl_sky.diagnosis.hints import located
 from kubectl_sky.output import Format, age, dump
 
 if TYPE_CHECKING:
+    from kubectl_sky.diagnosis.why import Why
     from kubectl_sky.kube import Cluster
-    from kubectl_sky.why import Why
 
 
 def explain(
@@ -32,7 +33,8 @@ def explain(
       kubectl sky explain my-task
       kubectl sky explain my-task -o json
     """
-    from kubectl_sky import kube, why
+    from kubectl_sky import kube
+    from kubectl_sky.diagnosis import why
 
     form = Format.parse(output, Format.TABLE, Format.JSON, Format.YAML)
     cluster = kube.connect(ctx.obj)

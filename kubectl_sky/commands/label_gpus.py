@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kubectl_sky.connection import Connection
+from kubectl_sky.api.connection import Connection
 from kubectl_sky.errors import EXIT_INTERRUPT, ApiError, Failure, UsageError
 from kubectl_sky.output import Format, Progress, listing, near, parse_duration, table
 
@@ -92,7 +92,7 @@ def connection_of_user(cluster: Cluster) -> Connection:
 
 def clean(cluster: Cluster, wanted: Sequence[str]) -> int:
     """Deletes the labeler's jobs, SkyPilot's too (unless nodes were named)."""
-    from kubectl_sky import labeling
+    from kubectl_sky.labels import labeling
 
     found = labeling.jobs(cluster)["items"]
     names = [job["metadata"]["name"] for job in found if not wanted or labeling.node_of(job) in wanted]
@@ -112,7 +112,9 @@ class Run:
         self.out = sys.stdout if form is Format.TABLE else sys.stderr
 
     def run(self, wanted: Sequence[str], overwrite: bool) -> int:
-        from kubectl_sky import inventory, labeler, labeling
+        from kubectl_sky import labeler
+        from kubectl_sky.capacity import inventory
+        from kubectl_sky.labels import labeling
 
         found = inventory.read(self.cluster, with_pods=False)
         if found.nodes is None:
@@ -130,7 +132,8 @@ class Run:
         return self.do(steps, names)
 
     def do(self, steps: Sequence[Step], names: Sequence[str]) -> int:
-        from kubectl_sky import labeler, labeling
+        from kubectl_sky import labeler
+        from kubectl_sky.labels import labeling
 
         probed = [step for step in steps if step.action == labeler.PROBE]
         to_label = [step for step in steps if step.action == labeler.LABEL]
@@ -147,7 +150,7 @@ class Run:
 
     def probe(self, steps: Sequence[Step], names: Sequence[str]) -> list[Step]:
         """Probes the nodes; returns their steps as they ended (as they are, without waiting)."""
-        from kubectl_sky import probing
+        from kubectl_sky.labels import probing
 
         probes = probing.Probes(self.cluster, self.options())
         for one in probes.start(steps, names):
@@ -168,7 +171,8 @@ class Run:
 
     def options(self) -> ProbeOptions:
         """How nodes are probed."""
-        from kubectl_sky import labeler, labeling, settings
+        from kubectl_sky import labeler, settings
+        from kubectl_sky.labels import labeling
 
         own = settings.load()
         privileged = labeling.may_be_privileged(self.cluster)

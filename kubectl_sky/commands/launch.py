@@ -59,7 +59,8 @@ def launch(
       kubectl sky launch task.yaml --env LR=0.1 --down
       kubectl sky launch task.yaml --dry-run=client -o yaml | kubectl apply -f -
     """
-    from kubectl_sky import dryrun, kube, launching, limits, planning
+    from kubectl_sky import dryrun, kube, launching, planning
+    from kubectl_sky.diagnosis import limits
 
     mode = dryrun.mode(dry_run, output)
     if not entry and not cluster_name:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kubectl_sky import cluster_objects
+from kubectl_sky.diagnosis.hints import located
+from kubectl_sky.diagnosis.state import UNSCHEDULABLE
 from kubectl_sky.errors import Failure
-from kubectl_sky.hints import located
 from kubectl_sky.output import Format, age, listing, near, table
 from kubectl_sky.overview import Board, Row, is_glob
-from kubectl_sky.state import UNSCHEDULABLE
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
@@ -78,7 +78,7 @@ def explain(rows: Sequence[Row], cluster: Cluster) -> None:
 
 def with_nodes(rows: Sequence[Row], events: Sequence[dict[str, Any]], cluster: Cluster) -> list[Row]:
     """The rows; those that have no place know what the nodes say, which are read once for all."""
-    from kubectl_sky import unplaced, why
+    from kubectl_sky.diagnosis import unplaced, why
 
     if all(row.state.reason != UNSCHEDULABLE for row in rows):
         return list(rows)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kubectl_sky import nodes, resources
-from kubectl_sky.nodes import Node
+from kubectl_sky import resources
+from kubectl_sky.capacity import nodes
+from kubectl_sky.capacity.nodes import Node
+from kubectl_sky.capacity.pricing import Prices
+from kubectl_sky.capacity.usage import Holding, Usage
 from kubectl_sky.optimizer import Place
-from kubectl_sky.pricing import Prices
 from kubectl_sky.task import Resources, Task
-from kubectl_sky.usage import Holding, Usage
 
 GPU, GFD, MEMORY = "nvidia.com/gpu", "nvidia.com/gpu.product", "nvidia.com/gpu.memory"
 GKE, SHARING = "cloud.google.com/gke-accelerator", "cloud.google.com/gke-gpu-sharing-strategy"

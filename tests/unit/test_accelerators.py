@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kubectl_sky import accelerators, products
+from kubectl_sky import accelerators
 from kubectl_sky.accelerators import Name
+from kubectl_sky.capacity import products
 
 # what nvidia-smi prints is in test_labeler.py; here are labels' values, users' words and other makers' products
 NAMES = """\

@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 import yaml
 
-from kubectl_sky import check_document, checking, findings, nodes, rights, roles, trial
-from kubectl_sky import findings_limits as limits
-from kubectl_sky import findings_queues as queues
-from kubectl_sky.checking import Report
+from kubectl_sky.capacity import nodes
+from kubectl_sky.checks import check_document, checking, findings, rights, roles, trial
+from kubectl_sky.checks import findings_limits as limits
+from kubectl_sky.checks import findings_queues as queues
+from kubectl_sky.checks.checking import Report
+from kubectl_sky.checks.findings import Answer, Finding, Seen
+from kubectl_sky.checks.findings_gpus import check_gpus, sign
+from kubectl_sky.checks.rights import Right, Rights, covered, expand
 from kubectl_sky.commands.check import Printer
-from kubectl_sky.findings import Answer, Finding, Seen
-from kubectl_sky.findings_gpus import check_gpus, sign
-from kubectl_sky.rights import Right, Rights, covered, expand
 
 GPU = "nvidia.com/gpu"
 FORBIDDEN = Answer(None, 403, "user 'x' may not")

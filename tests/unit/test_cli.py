@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kubectl_sky import cli
-from kubectl_sky.connection import FLAGS, Connection
+from kubectl_sky.api.connection import FLAGS, Connection
 from kubectl_sky.errors import UsageError
 
 PROJECT = Path(__file__).parents[2]

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from kubectl_sky import mounts, task
+from kubectl_sky import task
 from kubectl_sky.resources import Resources
+from kubectl_sky.taskfile import mounts
 
 DATA = Path(__file__).parents[1] / "conformance"
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from gpu_nodes import GFD, GKE, GPU, HOSTNAME, KARPENTER, MEMORY, SHARING, TYPE, node
 
-from kubectl_sky import device_request, nodes
-from kubectl_sky.device_request import DeviceRequest
-from kubectl_sky.nodes import Device, Node
+from kubectl_sky.capacity import device_request, nodes
+from kubectl_sky.capacity.device_request import DeviceRequest
+from kubectl_sky.capacity.nodes import Device, Node
 from kubectl_sky.resources import accelerator
 
 SXM, PCIE, NVL = "NVIDIA-A100-SXM4-80GB", "NVIDIA-A100-80GB-PCIe", "NVIDIA-H100-NVL"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kubectl_sky import dra
+from kubectl_sky.capacity import dra
 from kubectl_sky.errors import ApiError
 
 NVIDIA = "gpu.nvidia.com"

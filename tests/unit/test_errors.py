@@ -6,8 +6,8 @@ import ssl
 import pytest
 import urllib3
 
+from kubectl_sky.api.explain import api_error, unreachable
 from kubectl_sky.errors import ApiError, Expired, Failure, TaskErrors, UsageError
-from kubectl_sky.explain import api_error, unreachable
 
 
 def answer(status: int, message: str, reason: str = "", causes: list[dict[str, str]] | None = None) -> ApiError:

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from gpu_nodes import GFD, GPU, SHARING, TYPE, held, node
 
-from kubectl_sky import gpus, nodes
+from kubectl_sky import gpus
+from kubectl_sky.capacity import nodes
+from kubectl_sky.capacity.inventory import Inventory
+from kubectl_sky.capacity.nodes import Device, Node
+from kubectl_sky.capacity.usage import Usage
 from kubectl_sky.commands.gpus import text
 from kubectl_sky.errors import UsageError
 from kubectl_sky.gpus import Listing
-from kubectl_sky.inventory import Inventory
-from kubectl_sky.nodes import Device, Node
-from kubectl_sky.usage import Usage
 
 H100, PCIE = "NVIDIA-H100-80GB-HBM3", "NVIDIA-H100-PCIe"
 L4 = {

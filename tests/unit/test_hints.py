@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from kubectl_sky import limits
-from kubectl_sky.connection import Connection
+from kubectl_sky.api.connection import Connection
+from kubectl_sky.diagnosis import limits
+from kubectl_sky.diagnosis.hints import located
 from kubectl_sky.errors import UsageError
-from kubectl_sky.hints import located
 
 
 def test_commands_go_where_the_flags_said() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
-from kubectl_sky import inventory
+from kubectl_sky.capacity import inventory
 from kubectl_sky.errors import Expired
 from kubectl_sky.kube import Cluster
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from kubectl_sky import kube, watching
-from kubectl_sky.connection import Connection
+from kubectl_sky import kube
+from kubectl_sky.api import watching
+from kubectl_sky.api.connection import Connection
 from kubectl_sky.errors import ApiError, Expired, Unreachable, UsageError
 from kubectl_sky.kube import Cluster
 
@@ -306,7 +307,7 @@ def test_stream_ends_with_unreachable(server: ApiServer, cluster: Cluster) -> No
 
 def test_the_big_client_is_never_imported() -> None:
     code = (
-        "import sys\nfrom kubectl_sky import kube, kubeconfig\n"
+        "import sys\nfrom kubectl_sky import kube\nfrom kubectl_sky.api import kubeconfig\n"
         "assert not [m for m in sys.modules if m.split('.')[0] in ('kubernetes', 'requests', 'oauthlib', 'rich')]\n"
         "module = kubeconfig.official('kubernetes.config.kube_config')\nassert module.KubeConfigLoader\n"
         "bad = [m for m in sys.modules if m.startswith(('kubernetes.client.api.', 'kubernetes.client.models.'))]\n"

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from kubectl_sky import kubeconfig, transport
-from kubectl_sky.connection import Connection
+from kubectl_sky.api import kubeconfig, transport
+from kubectl_sky.api.connection import Connection
+from kubectl_sky.api.kubeconfig import Access, load
 from kubectl_sky.errors import ClusterFailure, Failure
-from kubectl_sky.kubeconfig import Access, load
 
 
 def config(

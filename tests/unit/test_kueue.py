@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from kubectl_sky import kueue
+from kubectl_sky.diagnosis import kueue
+from kubectl_sky.diagnosis.state import State
 from kubectl_sky.errors import ApiError
-from kubectl_sky.state import State
 
 JOB = {"metadata": {"name": "x", "uid": "u1", "labels": {"kueue.x-k8s.io/queue-name": "gpus"}}}
 QUEUED = State("Pending", "Queued", "it waits in the Kueue queue 'gpus'", "kubectl describe localqueue gpus")

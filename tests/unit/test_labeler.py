@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from kubectl_sky import accelerators, gpu_probe, labeler, nodes, pci_ids
+from kubectl_sky import accelerators, labeler
+from kubectl_sky.capacity import nodes
 from kubectl_sky.labeler import FAIL, KEEP, LABEL, PROBE, ProbeOptions, Step
+from kubectl_sky.labels import gpu_probe, pci_ids
 
 # as `nvidia-smi --query-gpu=name,memory.total --format=csv,noheader` prints them -> what people call them
 NVIDIA = """\

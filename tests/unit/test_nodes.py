@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from gpu_nodes import GFD, GKE, GPU, KARPENTER, MEMORY, SHARING, TYPE, node, raw
 
-from kubectl_sky import instance_types, nodes
 from kubectl_sky.accelerators import CLIENTS_LABEL as CLIENTS
 from kubectl_sky.accelerators import PARTITION_LABEL as PARTITION
-from kubectl_sky.nodes import Device, Taint
+from kubectl_sky.capacity import instance_types, nodes
+from kubectl_sky.capacity.nodes import Device, Taint
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.cluster.vendors import vendors

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from gpu_nodes import A100, GKE, GPU, H100, SHARING, T4, node, place, task
 
-from kubectl_sky import nodes, optimizer
+from kubectl_sky import optimizer
+from kubectl_sky.capacity import nodes
+from kubectl_sky.capacity.nodes import Device
 from kubectl_sky.errors import ClusterFailure
-from kubectl_sky.nodes import Device
 from kubectl_sky.optimizer import Candidate, Place
 from kubectl_sky.task import Task
 

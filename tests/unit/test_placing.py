@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from kubectl_sky import nodes, placing, usage
-from kubectl_sky.inventory import Inventory
-from kubectl_sky.nodes import Node
-from kubectl_sky.placing import Demand
-from kubectl_sky.scheduler import taken_apart
-from kubectl_sky.state import State
-from kubectl_sky.unplaced import look, refined
-from kubectl_sky.usage import Holding, Usage
+from kubectl_sky.capacity import nodes, placing, usage
+from kubectl_sky.capacity.inventory import Inventory
+from kubectl_sky.capacity.nodes import Node
+from kubectl_sky.capacity.placing import Demand
+from kubectl_sky.capacity.usage import Holding, Usage
+from kubectl_sky.diagnosis.scheduler import taken_apart
+from kubectl_sky.diagnosis.state import State
+from kubectl_sky.diagnosis.unplaced import look, refined
 
 Spec = dict[str, Any]
 GPU = "nvidia.com/gpu"

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from kubectl_sky import pricing, settings
+from kubectl_sky import settings
+from kubectl_sky.capacity import pricing
+from kubectl_sky.capacity.pricing import Prices
 from kubectl_sky.errors import UsageError
-from kubectl_sky.pricing import Prices
 
 TABLE = {"cpu": 0.03, "memory": 0.004, "accelerators": {"H100": 2.5, "A100": 1, "A100-80GB": 1.6, 4090: 0.4}}
 

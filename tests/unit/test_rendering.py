@@ -1,6 +1,5 @@
 """Names, accelerators, alternatives, merging: what a manifest is made of."""
 
-
 import pytest
 
 from kubectl_sky import names, podmerge

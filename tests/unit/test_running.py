@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from kubectl_sky import running
+from kubectl_sky.diagnosis.state import FAILED, State
 from kubectl_sky.errors import Failure
-from kubectl_sky.state import FAILED, State
 
 ENDED = {"id": 1, "status": "FAILED", "exit": 255, "reason": "lost", "rank": 0}
 

@@ -8,8 +8,8 @@ import pytest
 from gpu_nodes import GFD, GPU, TYPE, node
 
 from kubectl_sky import scheduling
-from kubectl_sky.device_request import DeviceRequest
-from kubectl_sky.nodes import Node
+from kubectl_sky.capacity.device_request import DeviceRequest
+from kubectl_sky.capacity.nodes import Node
 
 H100 = DeviceRequest("H100", 1, GPU, (((GFD, ("NVIDIA-H100-PCIe",)),), (("skypilot.co/accelerator", ("h100",)),)))
 ANY = DeviceRequest("Gaudi", 1, "habana.ai/gaudi")

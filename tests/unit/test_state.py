@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kubectl_sky.state import INDEX, State, newest, ready, task_state
+from kubectl_sky.diagnosis.state import INDEX, State, newest, ready, task_state
 
 Object = dict[str, Any]
 

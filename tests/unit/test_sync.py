@@ -16,10 +16,10 @@ import pytest
 from sync_pods import REMOTE, Pods, picture
 
 from kubectl_sky import sync
-from kubectl_sky.collect import NotReadable
 from kubectl_sky.errors import Failure
+from kubectl_sky.files.collect import NotReadable
+from kubectl_sky.files.sending import Squeezer
 from kubectl_sky.remote import frames
-from kubectl_sky.sending import Squeezer
 
 ROOT = os.geteuid() == 0 and os.path.exists("/usr/bin/python3")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kubectl_sky.collect import Mount, collect
-from kubectl_sky.ignore import Patterns
+from kubectl_sky.files.collect import Mount, collect
+from kubectl_sky.files.ignore import Patterns
 from kubectl_sky.remote import frames
 
 

@@ -44,7 +44,7 @@ for name in [name for name in vars(yaml) if name.startswith("C") and name.endswi
     delattr(yaml, name)
 sys.path.insert(0, sys.argv[1])
 import test_task_broken as tests
-from kubectl_sky import taskyaml
+from kubectl_sky.taskfile import taskyaml
 assert taskyaml._Base is yaml.SafeLoader
 for name in tests.FILES:
     found = tests.messages(name)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from kubectl_sky.envfile import parse_env_text, variables
 from kubectl_sky.errors import UsageError
+from kubectl_sky.taskfile.envfile import parse_env_text, variables
 
 
 @pytest.mark.parametrize(("text", "values"), [

@@ -6,8 +6,8 @@ import random
 import pytest
 
 from kubectl_sky import task
-from kubectl_sky.fields import TASK
-from kubectl_sky.fields_storage import FILE_MOUNTS, VOLUMES
+from kubectl_sky.taskfile.fields import TASK
+from kubectl_sky.taskfile.fields_storage import FILE_MOUNTS, VOLUMES
 
 FREE = {"file_mounts": FILE_MOUNTS, "volumes": VOLUMES}
 TEXTS = [

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from gpu_nodes import GPU, held, node
 
-from kubectl_sky import quantity, usage
-from kubectl_sky.nodes import Device
-from kubectl_sky.usage import Holding, Usage
+from kubectl_sky import quantity
+from kubectl_sky.capacity import usage
+from kubectl_sky.capacity.nodes import Device
+from kubectl_sky.capacity.usage import Holding, Usage
 
 
 def c(cpu: str = "", gpu: int = 0, always: bool = False, limits: dict[str, str] | None = None) -> dict[str, Any]:

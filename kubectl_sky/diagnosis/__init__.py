@@ -1,0 +1,1 @@
+"""Why a task is not running, in words, with the next step."""

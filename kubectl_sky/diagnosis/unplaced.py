@@ -1,0 +1,68 @@
+"""Why the scheduler finds no node for a pod: what it says itself, and what a look at the nodes adds. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from kubectl_sky.capacity import placing, placing_words
+from kubectl_sky.capacity.placing import Placing
+from kubectl_sky.diagnosis import scaling, scheduler
+from kubectl_sky.diagnosis.state import UNSCHEDULABLE, State, by_object, newest, of_many
+
+if TYPE_CHECKING:
+    from kubectl_sky.capacity.inventory import Inventory
+
+Object = dict[str, Any]
+
+
+def pods(found: Sequence[Object]) -> list[Object]:
+    """Those of a task's pods that the scheduler has no node for."""
+    return [pod for pod in newest(found) if _said(pod) is not None]
+
+
+def _said(pod: Object) -> str | None:
+    for condition in (pod.get("status") or {}).get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition.get("reason") == UNSCHEDULABLE:
+            return str(condition.get("message") or "")
+    return None
+
+
+def refined(state: State, found: Sequence[Object], events: Sequence[Object], inventory: Inventory) -> State:
+    """An Unschedulable `state` of a task with what the nodes say; as it was where they may not be read."""
+    waiting = pods(found)
+    if not waiting or state.reason != UNSCHEDULABLE:
+        return state
+    told = look(waiting[0], inventory)
+    if told is None:
+        return state
+    text, hints, _ = told
+    scaled, next_step = scaling.told(by_object(events).get(waiting[0]["metadata"]["name"], ()))
+    made = replace(
+        state,
+        message="; ".join(filter(None, (text, scaled))),
+        hint="\n".join([next_step] if scaled else hints[:2]) or state.hint,
+    )
+    return of_many(made, len(waiting), len(newest(found)))
+
+
+def look(pod: Mapping[str, Any], inventory: Inventory) -> tuple[str, list[str], Placing] | None:
+    """(why, next steps, node by node) for a pod without a node; None when the nodes may not be read."""
+    if inventory.nodes is None:
+        return None
+    namespace = pod["metadata"].get("namespace", "")
+    found = placing.place(pod["spec"], inventory.nodes, inventory.usage, namespace)
+    if not found.fits:
+        return found.sentence(), found.hints(), found
+    verdict = scheduler.taken_apart(_said(dict(pod)) or "")
+    known = scheduler.SEEN_ON_NODES if inventory.usage else scheduler.SEEN_ON_NODES - {"room"}
+    others = [clause for clause in verdict.clauses if clause.kind not in known]
+    texts = [group.text for group in found.groups] + [clause.text for clause in others]
+    if not others:
+        some = placing_words.names(found.fits)
+        text = f"the scheduler found no node; by now {some} could take it"
+        return text, ["wait: it tries again by itself"], found
+    head = f"none of {found.total} nodes can take it" if found.total > 1 else "the only node cannot take it"
+    hints = list(dict.fromkeys([*(clause.hint for clause in others if clause.hint), *found.hints()]))
+    return f"{head}: {'; '.join(texts)}", hints, found

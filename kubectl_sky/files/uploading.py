@@ -1,0 +1,59 @@
+"""The files of a task on their way to its nodes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kubectl_sky import sync
+from kubectl_sky.files import collect
+
+if TYPE_CHECKING:
+    from kubectl_sky.kube import Cluster
+    from kubectl_sky.output import Progress
+    from kubectl_sky.task import Task
+
+WORKDIR = "~/sky_workdir"
+DISTRIBUTE = ["/sky/tools/bin/python3", "-SE", "/sky/code/distribute.py"]
+STALL_SECONDS = 20.0  # both ends beat twice a second: such a silence is a dead connection
+QUIET_SECONDS = 1.0  # an upload that is over before is not worth a word
+
+
+def mounts(task: Task) -> list[collect.Mount]:
+    """What is local and goes along: the workdir, and the file_mounts."""
+    workdir = [collect.Mount(task.workdir, WORKDIR, ignore=True)] if isinstance(task.workdir, Path) else []
+    return workdir + [collect.Mount(mount.src, mount.dst) for mount in task.file_mounts if isinstance(mount.src, Path)]
+
+
+def send(cluster: Cluster, files: collect.Files, head: str, nodes: int, progress: Progress) -> None:
+    """Brings the files to all nodes, through node 0. Raises SyncFailure."""
+    command = cluster.kubectl("exec", "-i", head, "-c", "ssh", "--", *DISTRIBUTE, str(nodes))
+    began = time.monotonic()
+
+    def open_stream() -> subprocess.Popen[bytes]:
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
+
+    def on_progress(done: int, total: int) -> None:
+        if time.monotonic() - began > QUIET_SECONDS:
+            progress.update(f"Sending files: {_bar(done, total)} {_megabytes(done)} of {_megabytes(total)} MB")
+
+    result = sync.upload(open_stream, files, on_progress if progress.live else None, stall=STALL_SECONDS)
+    took = time.monotonic() - began
+    if took > QUIET_SECONDS:
+        sent = f"Sent {result.files_sent} of {result.files_total} files"
+        progress.line(f"{sent}, {_megabytes(result.bytes_sent)} MB, in {took:.1f} s")
+    for warning in result.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def _bar(done: int, total: int, width: int = 20) -> str:
+    full = width * done // max(total, 1)
+    return "━" * full + "─" * (width - full)
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f}"

@@ -1,0 +1,1 @@
+"""Finding out which GPUs a node has, and labelling it."""

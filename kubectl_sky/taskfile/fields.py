@@ -1,0 +1,120 @@
+"""The table of the task file's fields: names, kinds, help. One source for checks, `explain` and the JSON Schema."""
+
+from __future__ import annotations
+
+from kubectl_sky import resources
+from kubectl_sky.taskfile.field import Field
+from kubectl_sky.taskfile.fields_config import CONFIG
+from kubectl_sky.taskfile.fields_serve import POOL, SERVICE
+
+LATER = "has no effect yet in this version"
+NO_MEANING = "has no meaning on Kubernetes and is ignored"
+JOBS_ONLY = "is for managed jobs; a launch ignores it"
+
+_ACCELERATOR_COUNT = Field("", "number|null")
+_LABELS = Field("labels", "map", "Labels on the pods; values are text.", value=Field("", "text"))
+
+_DISKS = Field("", "map", fields=(
+    Field("path", "text"), Field("name", "text"), Field("disk_size", "int|text"), Field("disk_tier", "text"),
+    Field("storage_type", "text"), Field("auto_delete", "bool"), Field("attach_mode", "text"),
+))  # fmt: skip
+
+_AUTOSTOP = Field("autostop", "bool|int|text|map", "What to do when idle: minutes, 10m, 1h, true (at once) or a map.", (
+    Field("idle_minutes", "int", "Minutes without a job.", minimum=0),
+    Field("down", "bool", "Remove it, instead of stopping."),
+    Field("wait_for", "text", "What counts as use.", choices=("jobs_and_ssh", "jobs", "none")),
+    Field("hook", "text", "Old form of config.hooks."),
+    Field("hook_timeout", "int", minimum=1),
+), note=LATER, check=resources.autostop)  # fmt: skip
+
+_EXIT_CODE = Field("", "int", minimum=0, maximum=255)
+_JOB_RECOVERY = Field("job_recovery", "text|map", "How a managed job recovers: a strategy, or a map.", (
+    Field("strategy", "text", "FAILOVER, EAGER_NEXT_REGION or none."),
+    Field("max_restarts_on_errors", "int", "How often it is started again after it failed.", minimum=0),
+    Field("recover_on_exit_codes", "int|list", "Exit codes that always restart it.", item=_EXIT_CODE,
+          minimum=0, maximum=255),
+    Field("min_nodes", "int", "Fewest nodes of the DYNAMIC_NODE_SET strategy.", minimum=0),
+), note=JOBS_ONLY)  # fmt: skip
+
+_ONE_RESOURCE: tuple[Field, ...] = (
+    Field("infra", "text", "k8s, or k8s/<context>.", check=resources.infra),
+    Field("cloud", "text", "Old form of infra.", choices=resources.CLOUDS),
+    Field("region", "text", "Old form: with cloud: kubernetes, the context."),
+    Field("zone", "text", "A zone of another cloud.", note=NO_MEANING),
+    Field("cpus", "number|text", "CPUs of each node: 4, 0.5 or 4+.", check=resources.amount),
+    Field("memory", "number|text", "Memory of each node in GB: 16, 16+, 16GB, 16GiB.", check=resources.size),
+    Field("accelerators", "text|map|list", "GPUs: A100, A100:8, {A100: 8}, [H100:8, A100:8] (in order), 80GB+.",
+          value=_ACCELERATOR_COUNT, item=Field("", "text|map", value=_ACCELERATOR_COUNT, check=resources.accelerators),
+          check=resources.accelerators),
+    Field("accelerator_args", "map", "Options of TPU machines on GCP.", (
+        Field("runtime_version", "text"), Field("tpu_name", "text"), Field("tpu_vm", "bool"),
+        Field("gcp_queued_resource", "bool"),
+    ), note=NO_MEANING),
+    Field("instance_type", "text", "As SkyPilot prints it: 4CPU--16GB--H100:1.", check=resources.virtual_type),
+    Field("use_spot", "bool", "true: only spot nodes; false: none of them."),
+    _JOB_RECOVERY,
+    Field("disk_size", "int|text", "Ephemeral storage of each node in GB: 100, 100GB, 1TB.", check=resources.disk),
+    Field("ephemeral_storage", "int|text", "Old form of disk_size.", note="is ignored, as in SkyPilot; use disk_size",
+          check=resources.disk),
+    Field("disk_tier", "text", "Speed of a cloud's disk.", choices=("low", "medium", "high", "ultra", "best", "none"),
+          note=NO_MEANING),
+    Field("network_tier", "text", "best: the fastest network, such as InfiniBand.", choices=("standard", "best")),
+    Field("local_disk", "text", "Local disks of cloud machines.", note=NO_MEANING),
+    Field("max_hourly_cost", "number", "Highest price of a machine.", minimum=0, note=NO_MEANING),
+    Field("ports", "text|int|list", "Ports to expose: 8080, 8000-8010, a list.", item=Field("", "text|int"),
+          check=resources.ports),
+    Field("image_id", "text|map", "Container image; or a map of context to image.", value=Field("", "text"),
+          check=resources.images),
+    _LABELS,
+    _AUTOSTOP,
+    Field("priority", "int", "-1000 to 1000, the highest first.", minimum=-1000, maximum=1000, note=LATER),
+    Field("priority_class", "text", "Name of a priority class.", note=LATER),
+    Field("volumes", "list", "Disks of GCP machines.", item=_DISKS, note=NO_MEANING + "; use the task's `volumes`"),
+    Field("_docker_login_config", "map", internal=True),
+    Field("_is_image_managed", "bool", internal=True),
+    Field("_requires_fuse", "bool", internal=True),
+    Field("_cluster_config_overrides", "map", internal=True),
+    Field("_no_missing_accel_warnings", "bool", internal=True),
+)  # fmt: skip
+
+_ALTERNATIVE = Field("", "map", fields=_ONE_RESOURCE)
+RESOURCES = Field("resources", "map", "What each node needs.", (
+    *_ONE_RESOURCE,
+    Field("any_of", "list", "Alternatives in any order, each on top of the rest.", item=_ALTERNATIVE),
+    Field("ordered", "list", "Alternatives, the preferred one first.", item=_ALTERNATIVE),
+))  # fmt: skip
+
+_GIT = (
+    Field("url", "text", "A git repository."),
+    Field("ref", "text", "Branch, tag or commit."),
+)
+_SECRET_FILE = Field("", "map", fields=(Field("mount_path", "text"),))
+_SIZE_GB = Field("", "number")
+
+TASK = Field("task", "map", "A task: what to run, with what, on what.", (
+    Field("name", "text", "Name of the task."),
+    Field("workdir", "text|map", "Folder (or git repository) that becomes ~/sky_workdir on every node.", _GIT,
+          required=("url",)),
+    Field("num_nodes", "int", "Number of nodes.", minimum=1, maximum=100_000),
+    RESOURCES,
+    Field("envs", "any", "Environment variables; null ones must come with --env."),
+    Field("secrets", "any", "Like envs, and kept out of output; null ones must come with --secret."),
+    Field("managed_secrets", "list", "Secrets kept by a SkyPilot server.",
+          item=Field("", "text|map", value=_SECRET_FILE)),
+    Field("setup", "text", "Shell script run on every node before `run`."),
+    Field("run", "text", "Shell script run on every node."),
+    Field("file_mounts", "any", "Files and folders for the nodes: destination to source."),
+    Field("volumes", "any", "Volumes: destination to name or options."),
+    CONFIG,
+    SERVICE,
+    POOL,
+    Field("event_callback", "text", "Shell script run when a managed job changes state.", note=JOBS_ONLY),
+    Field("api_server_access", "bool", "Access to SkyPilot's API server.",
+          note="has no effect: there is no API server"),
+    Field("inputs", "map", "Size of inputs, for cost estimates.", value=_SIZE_GB, note=NO_MEANING),
+    Field("outputs", "map", "Size of outputs, for cost estimates.", value=_SIZE_GB, note=NO_MEANING),
+    Field("experimental", "map", "Old form of config.", (Field("config_overrides", "any"),)),
+    Field("volume_mounts", "any", internal=True),
+    Field("file_mounts_mapping", "any", internal=True),
+    Field("_metadata", "any", internal=True),
+))  # fmt: skip

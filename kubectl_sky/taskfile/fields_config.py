@@ -1,0 +1,81 @@
+"""The fields of `config:`, the settings a task may change for itself."""
+
+from __future__ import annotations
+
+from kubectl_sky.taskfile.field import Field
+
+_LATER = "has no effect yet in this version"
+_OTHER_CLOUD = "is for another cloud and is ignored"
+
+
+def _hook_text(value: str) -> None:
+    if not 1 <= len(value.encode()) <= 16 * 1024:
+        raise ValueError("should be 1 byte to 16 KiB long; put longer scripts into the workdir")
+
+
+def _at_most_32(value: list) -> None:
+    if len(value) > 32:
+        raise ValueError(f"at most 32 hooks, not {len(value)}")
+
+
+def _some_once(value: list) -> None:
+    if not value or len(set(value)) != len(value):
+        raise ValueError("should be a list of different events, or be left out for all of them")
+
+
+def _no_name(value: dict) -> None:
+    for key in ("name", "namespace"):
+        if key in value:
+            raise ValueError(f"`{key}` cannot be set here (use -c NAME and -n NAMESPACE)")
+
+
+_EVENT = Field("", "text", choices=("stop", "preemption", "down"), exact_case=True)
+_HOOK = Field("", "map", fields=(
+    Field("run", "text", "Shell script.", check=_hook_text),
+    Field("events", "list", "When: stop, preemption, down (all by default).", item=_EVENT, check=_some_once),
+    Field("timeout", "int", "Seconds, 3600 by default.", minimum=1),
+), required=("run",))  # fmt: skip
+
+_POD_CONFIG = Field("pod_config", "map", "A partial pod (metadata, spec), merged into the task's pods.")
+_METADATA = Field("custom_metadata", "map", "Labels and annotations for every object.", check=_no_name, note=_LATER)
+_TIMEOUT = Field("provision_timeout", "int", "Seconds to wait for the pods, 600 by default; 0 or less: for ever.")
+_MODE = Field("mode", "text", choices=("ALL", "BUILD"), exact_case=True)
+
+_KUBERNETES = Field("kubernetes", "map", "Settings of Kubernetes.", (
+    _POD_CONFIG,
+    _METADATA,
+    _TIMEOUT,
+    Field("dws", "map", "GKE's Dynamic Workload Scheduler.", (
+        Field("enabled", "bool"), Field("max_run_duration", "text|int"),
+    ), note=_LATER),
+    Field("kueue", "map", "Kueue.", (
+        Field("local_queue_name", "text", "The LocalQueue."),
+        Field("admission_timeout", "int", "Seconds to wait for admission; -1 for ever."),
+    ), note=_LATER),
+    Field("quota", "map", "Old form of kueue: `queue`.", note=_LATER),
+    Field("remote_identity", "text|map", "The pods' service account.", value=Field("", "text"), note=_LATER),
+    Field("enable_docker", "bool|text|map", "Docker in the pods.", (_MODE, Field("cache_volume", "text")),
+          choices=("ALL", "BUILD"), exact_case=True, required=("mode",), note=_LATER),
+    Field("set_pod_resource_limits", "bool|number", "Limits equal to requests, or a factor.", minimum=1, note=_LATER),
+))  # fmt: skip
+
+
+def _other(name: str, *keys: str) -> Field:
+    return Field(name, "map", "Settings of another cloud.", tuple(Field(key, "any") for key in keys), note=_OTHER_CLOUD)
+
+
+CONFIG = Field("config", "map", "Settings for this task alone.", (
+    _KUBERNETES,
+    Field("hooks", "list", "Scripts run when the task is stopped, preempted or removed.", item=_HOOK, check=_at_most_32,
+          note=_LATER),
+    Field("docker", "map", "Docker on virtual machines.", (Field("run_options", "text|list", item=Field("", "text")),),
+          note=_OTHER_CLOUD),
+    Field("nvidia_gpus", "map", "", (Field("disable_ecc", "bool"),), note=_OTHER_CLOUD),
+    _other("ssh", "custom_metadata", "pod_config", "provision_timeout"),
+    _other("gcp", "vpc_name", "subnet_names", "managed_instance_group", "enable_gvnic", "enable_gpu_direct",
+           "placement_policy"),
+    _other("azure", "remote_identity", "vpc_name"),
+    _other("vast", "datacenter_only", "create_instance_kwargs"),
+    _other("slurm", "sbatch_options", "quota", "cpu_partition"),
+    Field("active_workspace", "text", "Workspace of a SkyPilot server.", note="has no effect: there is no API server"),
+))  # fmt: skip

@@ -1,0 +1,89 @@
+"""The fields of a bucket under `file_mounts:` and of a volume under `volumes:`."""
+
+from __future__ import annotations
+
+import re
+
+from kubectl_sky import resources
+from kubectl_sky.taskfile.field import Field
+
+STORES = ("S3", "GCS", "AZURE", "R2", "IBM", "OCI", "NEBIUS", "COREWEAVE", "VASTDATA", "HF", "VOLUME")
+SCHEMES = ("s3", "gs", "https", "r2", "cos", "oci", "nebius", "cw", "vastdata", "hf", "az")
+_BYTES = re.compile(r"[0-9]+([bkmgtp]|[BKMGTP])?")
+_SPAN = re.compile(r"((?:[-+]?(?:\d+(?:\.\d+)?|\.\d+)(?:ms|[smhdwMy]))+|[-+]?(?:\d+(?:\.\d+)?|\.\d+))")
+_SUB_PATH = re.compile(r"[a-zA-Z0-9._-][a-zA-Z0-9./_-]*")
+_QUANTITY = re.compile(r"[0-9]+([kmgtp](b|i|ib)?|[KMGTP](B|I|i|b|IB|iB)?)?")
+
+
+def _bytes(value: str) -> None:
+    if not _BYTES.fullmatch(value):
+        raise ValueError(f'"{value}" should be a size such as 64M or 1G')
+
+
+def _span(value: str) -> None:
+    if not _SPAN.fullmatch(value):
+        raise ValueError(f'"{value}" should be a time such as 5s, 1m30s or 1h')
+
+
+def _sub_path(value: str) -> None:
+    if not _SUB_PATH.fullmatch(value) or ".." in value.split("/"):
+        raise ValueError(f'"{value}" should be a relative path of letters, digits and . _ - /')
+
+
+def _quantity(value: str | int) -> None:
+    if not _QUANTITY.fullmatch(str(value)):
+        raise ValueError(f'"{value}" should be a size such as 10Gi or 100GB')
+
+
+_CACHED = Field("mount_cached", "map", "Tuning of MOUNT_CACHED.", (
+    Field("transfers", "int", minimum=1),
+    Field("buffer_size", "text", check=_bytes),
+    Field("vfs_cache_max_size", "text", check=_bytes),
+    Field("vfs_cache_max_age", "text", check=_span),
+    Field("vfs_read_ahead", "text", check=_bytes),
+    Field("vfs_read_chunk_size", "text", check=_bytes),
+    Field("vfs_read_chunk_streams", "int", minimum=0),
+    Field("vfs_write_back", "text", check=_span),
+    Field("read_only", "bool"),
+))  # fmt: skip
+
+STORAGE = Field("", "map", "A bucket.", (
+    Field("name", "text", "Name of the bucket."),
+    Field("source", "text|list", "Local folder, list of local paths, or URI of a bucket.", item=Field("", "text")),
+    Field("store", "text", "Kind of bucket.", choices=STORES),
+    Field("mode", "text", "MOUNT (default), COPY or MOUNT_CACHED.", choices=("MOUNT", "COPY", "MOUNT_CACHED")),
+    Field("persistent", "bool", "Keep the bucket afterwards (default)."),
+    Field("type", "text", "Preset of MOUNT_CACHED.",
+          choices=("MODEL_CHECKPOINT_RO", "MODEL_CHECKPOINT_RW", "DATASET_RO", "DATASET_RW")),
+    Field("config", "map", "Tuning.", (
+        _CACHED,
+        Field("mount", "map", "Tuning of MOUNT.", (
+            Field("read_only", "bool"), Field("hf_mount_args", "list", item=Field("", "text")),
+        )),
+        Field("disk_size", "int|text", check=resources.disk),
+        Field("disk_tier", "text"), Field("storage_type", "text"), Field("attach_mode", "text"),
+    )),
+    Field("_is_sky_managed", "bool", internal=True),
+    Field("_bucket_sub_path", "text", internal=True),
+    Field("_force_delete", "bool", internal=True),
+))  # fmt: skip
+
+FILE_MOUNTS = Field("file_mounts", "map", value=Field("", "text|map", fields=STORAGE.fields))
+
+VOLUME = Field("", "text|map", "A volume: its name, or a map.", (
+    Field("name", "text", "An existing volume."),
+    Field("sub_path", "text", "A folder in it.", check=_sub_path),
+    Field("size", "text|int", "Makes a new volume that goes away with the task.", check=_quantity),
+    Field("type", "text", "Kind of volume.", exact_case=True,
+          choices=("k8s-pvc", "k8s-hostpath", "runpod-network-volume")),
+    Field("labels", "map", value=Field("", "text")),
+    Field("config", "map", "Settings of a new volume.", (
+        Field("storage_class_name", "text"),
+        Field("access_mode", "text", exact_case=True,
+              choices=("ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany", "ReadOnlyMany")),
+        Field("namespace", "text"), Field("host_path", "text"), Field("cleanup_on_deletion", "bool"),
+    )),
+    Field("host_path", "text", internal=True),
+))  # fmt: skip
+
+VOLUMES = Field("volumes", "map", value=VOLUME)

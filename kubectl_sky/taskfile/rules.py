@@ -1,0 +1,183 @@
+"""Rules between fields, old forms, and how a file is split into tasks."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from kubectl_sky import resources
+from kubectl_sky.taskfile.field import Field, Report, check, join
+from kubectl_sky.taskfile.problem import shown
+from kubectl_sky.taskfile.taskyaml import Node
+
+_HEADER = Field("", "map", fields=(
+    Field("name", "text"),
+    Field("execution", "text", choices=("serial", "parallel"), exact_case=True),
+    Field("primary_tasks", "list", item=Field("", "text")),
+    Field("termination_delay", "int|text|map"),
+    Field("inter_connection", "bool"),
+))  # fmt: skip
+
+
+def split(documents: list[Node], report: Report) -> tuple[str, dict[str, Any], list[Node]]:
+    """Documents -> (task, pipeline or group; the header; the tasks' documents)."""
+    first = documents[0] if documents else Node({})
+    if len(documents) < 2 or first.kind != "map":
+        return ("task" if len(documents) < 2 else "pipeline"), {}, documents
+    execution = first.get("execution")
+    if execution is not None and execution.value == "parallel":
+        _check_group(first, documents[1:], report)
+        return "group", first.raw(), documents[1:]
+    if set(first.value) in ({"name"}, {"name", "execution"}):
+        check(first, _HEADER, "", report)
+        return ("pipeline" if len(documents) > 2 else "task"), first.raw(), documents[1:]
+    return "pipeline", {}, documents
+
+
+def _check_group(header: Node, jobs: list[Node], report: Report) -> None:
+    known = {field.name for field in _HEADER.fields}
+    for key, key_node, _ in list(header.entries()):
+        if key not in known:
+            report.warn(key_node, str(key), "is unknown in a job group's header and ignored")
+            del header.value[key]
+    check(header, _HEADER, "", report)
+    name = header.get("name")
+    if name is None or not re.fullmatch(r"[\w-]+", str(name.value)):
+        report.error(name or header, "name", "a job group needs a name of letters, digits, `-` and `_`")
+    seen: set[str] = set()
+    for job in jobs:
+        own = job.get("name")
+        if own is None or not re.fullmatch(r"[A-Za-z0-9_-]+", str(own.value)) or own.value in seen:
+            message = "each job of a group needs a name of its own (letters, digits, `-` and `_`)"
+            report.error(own or job, "name", message)
+        seen.add(str(own.value) if own else "")
+
+
+def old_forms(root: Node, report: Report) -> None:
+    """Rewrites what older SkyPilot versions took: `experimental.config_overrides`, and the alias `gpus`."""
+    experimental = root.get("experimental")
+    old = experimental.get("config_overrides") if experimental is not None else None
+    if experimental is not None and old is not None:
+        place = root.keys["experimental"]
+        if root.get("config") is not None:
+            report.error(place, "experimental.config_overrides", "cannot be given together with `config`")
+        else:
+            report.warn(place, "experimental.config_overrides", "is the old form", "write `config:` instead")
+            root.value["config"] = old
+            root.keys["config"] = place
+            del root.value["experimental"]
+    for part, path in _resource_maps(root.get("resources")):
+        if "gpus" in part.value:
+            key = part.keys.get("gpus", part)
+            if "accelerators" in part.value:
+                report.error(key, join(path, "gpus"), "cannot be given together with `accelerators`: they are the same")
+            part.value.setdefault("accelerators", part.value["gpus"])
+            part.keys.setdefault("accelerators", key)
+            del part.value["gpus"]
+        if "hooks" in part.value:
+            report.error(part.keys.get("hooks", part), join(path, "hooks"), "hooks are a field of `config`",
+                         "move them to `config.hooks`")  # fmt: skip
+            del part.value["hooks"]
+
+
+def _resource_maps(node: Node | None, path: str = "resources") -> list[tuple[Node, str]]:
+    """The resources and all their alternatives that are maps."""
+    if node is None or node.kind != "map":
+        return []
+    found = [(node, path)]
+    for name in ("any_of", "ordered"):
+        listed = node.get(name)
+        for index, item in enumerate(listed.value if listed is not None and listed.kind == "list" else ()):
+            if item.kind == "map":
+                found.append((item, f"{path}.{name}[{index}]"))
+    return found
+
+
+def check_name(node: Node | None, pattern: re.Pattern[str], report: Report) -> None:
+    """A task's name."""
+    if node is not None and node.kind == "text" and not pattern.fullmatch(node.value):
+        message = f"{shown(node.value)} should be letters and digits, with single or double `.`, `_` or `-` between"
+        report.error(node, "name", message)
+
+
+def check_resources(node: Node | None, report: Report) -> None:
+    """The rules between the fields of resources."""
+    maps = _resource_maps(node)
+    for part, path in maps:
+        _check_place(part, path, report)
+        _check_labels(part, path, report)
+        _check_instance_type(part, path, report)
+        tier = part.get("network_tier")
+        if tier is not None and str(tier.value).lower() == "best":
+            report.warn(tier, join(path, "network_tier"), "has no effect yet in this version")
+    if node is None or node.kind != "map":
+        return
+    any_of, ordered, kinds = node.get("any_of"), node.get("ordered"), node.get("accelerators")
+    if any_of is not None and ordered is not None:
+        report.error(ordered, "resources.ordered", "cannot be given together with `any_of`")
+    several = kinds is not None and kinds.kind in ("list", "map") and len(kinds.value) > 1
+    if several and kinds is not None and ordered is not None and ordered.value:
+        report.error(kinds, "resources.accelerators", "several accelerators cannot be given together with `ordered`")
+    if several and kinds is not None and kinds.kind == "list" and any_of is not None and any_of.value:
+        report.error(kinds, "resources.accelerators", "a list (in order) cannot be given together with `any_of`",
+                     "write a map: {A100:8, H100:8}")  # fmt: skip
+
+
+def _check_place(part: Node, path: str, report: Report) -> None:
+    infra, cloud, region = part.get("infra"), part.get("cloud"), part.get("region")
+    old = next((name for name in ("cloud", "region", "zone") if part.get(name) is not None), None)
+    if infra is not None and old:
+        report.error(infra, join(path, "infra"), f"cannot be given together with `{old}`")
+        return
+    where = infra or cloud
+    name = str(where.value).strip().split("/")[0].lower() if where is not None else None
+    if where is not None and name not in ("k8s", "kubernetes", "*") and name in resources.CLOUDS:
+        field = "infra" if infra is not None else "cloud"
+        report.warn(where, join(path, field), f"{shown(where.value)} is ignored: tasks run on Kubernetes")
+    elif cloud is None and region is not None:
+        message = "has no meaning on Kubernetes and is ignored"
+        report.warn(region, join(path, "region"), message, "a context: `infra: k8s/NAME`")
+
+
+def _check_labels(part: Node, path: str, report: Report) -> None:
+    labels = part.get("labels")
+    for key, key_node, value in labels.entries() if labels is not None else ():
+        fault = resources.label_fault(str(key), value.value) if value.kind == "text" else None
+        if fault:
+            report.error(key_node, join(join(path, "labels"), key), fault)
+
+
+def _check_instance_type(part: Node, path: str, report: Report) -> None:
+    node = part.get("instance_type")
+    if node is None or node.kind != "text":
+        return
+    if not resources.is_virtual_type(node.value):
+        message = f"{shown(node.value)} has no meaning on Kubernetes and is ignored"
+        report.warn(node, join(path, "instance_type"), message, "a form that has: 4CPU--16GB--H100:1")
+        return
+    given = [name for name in ("cpus", "memory", "accelerators") if part.get(name) is not None]
+    if given:
+        report.warn(part.get(given[0]) or node, join(path, given[0]), "is used instead of what instance_type says")
+
+
+def check_serving(root: Node, report: Report) -> None:
+    """service and pool exclude each other."""
+    service = root.get("service")
+    if service is not None and root.get("pool") is not None:
+        report.error(root.keys.get("service", service), "service", "cannot be given together with `pool`")
+
+
+def places(root: Node) -> dict[str, tuple[int, int]]:
+    """Path of every field -> line and column."""
+    found: dict[str, tuple[int, int]] = {}
+
+    def walk(node: Node, path: str) -> None:
+        if node.line:
+            found[path] = (node.line, node.column)
+        for key, _, value in node.entries():
+            walk(value, join(path, key))
+        for index, item in enumerate(node.value if isinstance(node.value, list) else ()):
+            walk(item, f"{path}[{index}]")
+
+    walk(root, "")
+    return found
