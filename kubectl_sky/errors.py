@@ -1,4 +1,4 @@
-"""Failures: a message, a next step and an exit code. explain.py makes them from what a cluster said."""
+"""Failures: a message, a next step and an exit code. The modules of api/ make them from what a cluster said."""
 
 from __future__ import annotations
 

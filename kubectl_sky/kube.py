@@ -15,7 +15,7 @@ from typing import Any
 import urllib3
 
 from kubectl_sky import __version__
-from kubectl_sky.api import explain, transport
+from kubectl_sky.api import answers, no_answer, transport
 from kubectl_sky.api.connection import Connection
 from kubectl_sky.api.kubeconfig import Access, load
 from kubectl_sky.api.watching import Watch
@@ -98,7 +98,7 @@ class Cluster:
         try:
             yield from response.stream(65536)
         except urllib3.exceptions.HTTPError as error:
-            raise explain.unreachable(error, self.server) from None
+            raise no_answer.unreachable(error, self.server) from None
         finally:
             response.close()
 
@@ -203,7 +203,7 @@ class Cluster:
                 )
             except urllib3.exceptions.HTTPError as error:
                 self._log(method, url, type(error).__name__, began)
-                raise explain.unreachable(error, self.server) from None
+                raise no_answer.unreachable(error, self.server) from None
             self._log(method, url, str(response.status), began)
             if response.status == 401 and attempt == 0 and transport.can_refresh(self._access):
                 response.drain_conn()
@@ -211,7 +211,7 @@ class Cluster:
             break
         self._answered = True
         if response.status >= 300:
-            raise explain.api_error(response.status, response.data, method, path, self.context, response.headers)
+            raise answers.api_error(response.status, response.data, method, path, self.context, response.headers)
         return response
 
     def _ready(self, refresh: bool) -> tuple[urllib3.PoolManager, urllib3.HTTPHeaderDict]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky.api import explain
+from kubectl_sky.api import answers
 from kubectl_sky.errors import ApiError, Unreachable
 
 if TYPE_CHECKING:
@@ -93,6 +93,6 @@ class Watch:
         thing = event.get("object") or {}
         if event.get("type") == "ERROR":
             code = int(thing.get("code") or 500)
-            raise explain.api_error(code, json.dumps(thing).encode(), "GET", self.path, self.cluster.context)
+            raise answers.api_error(code, json.dumps(thing).encode(), "GET", self.path, self.cluster.context)
         self.version = thing.get("metadata", {}).get("resourceVersion") or self.version
         return None if event.get("type") == "BOOKMARK" else event

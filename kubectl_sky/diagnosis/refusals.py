@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from kubectl_sky import quantity
-from kubectl_sky.api import explain
+from kubectl_sky.api import answers
 
 
 class Refusal(NamedTuple):
@@ -93,7 +93,7 @@ def explained(said: str) -> Told:
         if found := re.search(one.pattern, text):
             values = {key: value.strip() for key, value in found.groupdict().items()}
             return one.reason, one.text.format(**values), one.hint.format(**values)
-    message, hint = explain.explained(explain.Answer(403, text, [], ""))
+    message, hint = answers.explained(answers.Answer(403, text, [], ""))
     reason = "PodSecurity" if "PodSecurity" in text else "Webhook" if "webhook" in text else "FailedCreate"
     return reason, message, hint or "see: kubectl get events"
 

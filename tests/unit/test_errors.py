@@ -6,7 +6,8 @@ import ssl
 import pytest
 import urllib3
 
-from kubectl_sky.api.explain import api_error, unreachable
+from kubectl_sky.api.answers import api_error
+from kubectl_sky.api.no_answer import unreachable
 from kubectl_sky.errors import ApiError, Expired, Failure, TaskErrors, UsageError
 
 
