@@ -15,7 +15,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from kubectl_sky.api.connection import FLAGS, Connection, Flag
+from kubectl_sky.api.connection import FLAGS, Connection, Flag, connection_help
 from kubectl_sky.errors import UsageError
 
 
@@ -232,13 +232,3 @@ def overview(program: str) -> str:
     lines += ["", "Kubernetes connection (with every verb, at any place):"]
     lines += [f"  {left:<30} {right}" for left, right in connection_help()]
     return "\n".join([*lines, "", f"Usage: {program} VERB [FLAGS]; more of each: {program} VERB --help"])
-
-
-def connection_help() -> list[tuple[str, str]]:
-    """The first-tier connection flags as two columns."""
-    rows = []
-    for flag in FLAGS:
-        if flag.first:
-            names = ", ".join(name for name in (flag.short, flag.name) if name)
-            rows.append((f"{names} {flag.metavar}" if flag.metavar else names, flag.help))
-    return rows

@@ -6,7 +6,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-from kubectl_sky.cli import connection_help
+from kubectl_sky.api.connection import connection_help
 
 
 class Command(TyperCommand):

@@ -56,7 +56,7 @@ class Cluster:
 
     def get(self, path: str, **params: Any) -> dict[str, Any]:
         """GET of an object or a list."""
-        return self.request("GET", path, params=params)
+        return self._json("GET", path, params=params)
 
     def greet(self, seconds: float) -> tuple[dict[str, Any], float | None]:
         """The server's version, waited for at most `seconds`; and by how many seconds its clock is ahead of ours."""
@@ -74,19 +74,19 @@ class Cluster:
 
     def create(self, path: str, body: dict[str, Any], **params: Any) -> dict[str, Any]:
         """POST of `body` to the collection `path`. ApiError with reason AlreadyExists if it is there."""
-        return self.request("POST", path, body, params={"fieldManager": FIELD_MANAGER, **params})
+        return self._json("POST", path, body, params={"fieldManager": FIELD_MANAGER, **params})
 
     def patch(self, path: str, body: Any, content_type: str = MERGE, **params: Any) -> dict[str, Any]:
         """PATCH of the object `path`, by default a merge patch."""
-        return self.request("PATCH", path, body, content_type, {"fieldManager": FIELD_MANAGER, **params})
+        return self._json("PATCH", path, body, content_type, {"fieldManager": FIELD_MANAGER, **params})
 
     def apply(self, path: str, body: dict[str, Any], **params: Any) -> dict[str, Any]:
         """Server-side apply of `body` to the object `path`; we win conflicts over fields."""
-        return self.request("PATCH", path, body, APPLY, {"fieldManager": FIELD_MANAGER, "force": True, **params})
+        return self._json("PATCH", path, body, APPLY, {"fieldManager": FIELD_MANAGER, "force": True, **params})
 
     def delete(self, path: str, body: dict[str, Any] | None = None, **params: Any) -> dict[str, Any]:
         """DELETE of the object or collection `path`; `body` is a DeleteOptions."""
-        return self.request("DELETE", path, body, params=params)
+        return self._json("DELETE", path, body, params=params)
 
     def stream(self, path: str, silence: float | None = READ_TIMEOUT, **params: Any) -> Iterator[bytes]:
         """The body of a GET in the pieces in which it arrives (e.g. a pod's log with follow=True).
@@ -130,17 +130,8 @@ class Cluster:
 
     # -- one request ------------------------------------------------------------------------------------------
 
-    def request(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        content_type: str = "application/json",
-        params: dict[str, Any] | None = None,
-        patience: float | None = None,
-    ) -> dict[str, Any]:
-        """One request, its JSON answer. ApiError: the server said no; Unreachable: nobody answered."""
-        return json.loads(self._request(method, path, body, content_type, params, patience) or b"{}")
+    def _json(self, method: str, path: str, *request: Any, **more: Any) -> dict[str, Any]:
+        return json.loads(self._request(method, path, *request, **more) or b"{}")
 
     def _request(
         self,
@@ -149,9 +140,9 @@ class Cluster:
         body: Any = None,
         content_type: str = "application/json",
         params: dict[str, Any] | None = None,
-        patience: float | None = None,
     ) -> bytes:
-        give_up = time.monotonic() + (self.patience if patience is None else patience)
+        """One request, its answer. ApiError: the server said no; Unreachable: nobody answered."""
+        give_up = time.monotonic() + self.patience
         while True:
             try:
                 return self._send(method, path, body, content_type, params, self._timeout).data

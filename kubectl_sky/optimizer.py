@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from kubectl_sky import podspec, quantity, scheduling
-from kubectl_sky.capacity import device_request, placing
+from kubectl_sky.capacity import device_request, survey
 from kubectl_sky.capacity.device_request import DeviceRequest
 from kubectl_sky.capacity.nodes import Device, Node
 from kubectl_sky.capacity.placing import Demand
@@ -246,7 +246,7 @@ def lack_of_room(pod: Pod, nodes: Sequence[Node], able: Sequence[Node], ever: in
     if right and all(scheduling.is_spot(node) for node in right):
         what = request.name if request else "room for it"
         return f"only spot nodes have {what}: --use-spot", ""
-    found = placing.place(pod.spec, right, None)
+    found = survey.place(pod.spec, right, None)
     return found.sentence(), "\n".join(found.hints())
 
 

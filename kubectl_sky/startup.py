@@ -8,10 +8,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import cluster_objects, names
+from kubectl_sky.api import watching
 from kubectl_sky.diagnosis import limits, mounting, scaling, unplaced, why
 from kubectl_sky.diagnosis.hints import located
 from kubectl_sky.diagnosis.state import COMPLETED, FAILED, TERMINATING, UNSCHEDULABLE, State, task_state
-from kubectl_sky.errors import EXIT_INTERRUPT, EXIT_TIMEOUT, ClusterFailure, Expired, Failure
+from kubectl_sky.errors import EXIT_INTERRUPT, EXIT_TIMEOUT, ClusterFailure, Failure
 from kubectl_sky.overview import CONTROLLER_UID
 
 if TYPE_CHECKING:
@@ -57,8 +58,7 @@ class Startup:
     def _wait(self, progress: Progress, seconds: float) -> str:
         for pod in cluster_objects.pods(self.cluster, self.name):
             self._add_pod(pod)
-        for kind, path, params in self._watches():
-            threading.Thread(target=self._watch, args=(kind, path, params), daemon=True).start()
+        watching.start(self.cluster, self._watches(), self._queue)
         began = time.monotonic()
         while True:
             head = self._head()
@@ -89,18 +89,6 @@ class Startup:
             ("job", jobs, {**mine, "resourceVersion": version}),
             ("event", events, {"resourceVersion": version}),
         ]
-
-    def _watch(self, kind: str, path: str, params: dict[str, Any]) -> None:
-        while True:
-            try:
-                for event in self.cluster.watch(path, **params):
-                    self._queue.put((kind, event))
-            except Expired:
-                params.pop("resourceVersion", None)  # from what there is now
-            except Failure as error:
-                if kind != "event":  # events only explain; without the right to read them we know less
-                    self._queue.put(("failure", error))
-                return
 
     def _take(self, kind: str, thing: Any) -> None:
         if kind == "failure":

@@ -52,6 +52,16 @@ FLAGS = (
 )
 
 
+def connection_help() -> list[tuple[str, str]]:
+    """The first-tier connection flags as two columns."""
+    rows = []
+    for flag in FLAGS:
+        if flag.first:
+            names = ", ".join(name for name in (flag.short, flag.name) if name)
+            rows.append((f"{names} {flag.metavar}" if flag.metavar else names, flag.help))
+    return rows
+
+
 @dataclass(frozen=True)
 class Connection:
     """How to reach a cluster: the values of FLAGS, None (or empty) where the user gave none."""

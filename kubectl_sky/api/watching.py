@@ -3,18 +3,44 @@
 from __future__ import annotations
 
 import json
+import queue
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky.api import answers
-from kubectl_sky.errors import ApiError, Unreachable
+from kubectl_sky.errors import ApiError, Expired, Failure, Unreachable
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
 
 # A watch without an event for this long is opened again: a cut connection makes no noise.
 SILENCE = 20.0
+Watched = tuple[str, str, dict[str, Any]]
+Events = queue.Queue[tuple[str, Any]]
+
+
+def start(cluster: Cluster, watches: Iterable[Watched], into: Events) -> None:
+    """Watches several collections side by side: (kind, path, params of each); puts (kind, event) into the queue.
+
+    What ends a watch comes as ("failure", error); but events only explain: without the right to read them we know less.
+    """
+    for kind, path, params in watches:
+        threading.Thread(target=_follow, args=(cluster, kind, path, dict(params), into), daemon=True).start()
+
+
+def _follow(cluster: Cluster, kind: str, path: str, params: dict[str, Any], into: Events) -> None:
+    while True:
+        try:
+            for event in cluster.watch(path, **params):
+                into.put((kind, event))
+        except Expired:
+            params.pop("resourceVersion", None)  # from what there is now
+        except Failure as error:
+            if kind != "event":
+                into.put(("failure", error))
+            return
 
 
 class Watch:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky.capacity import placing, placing_words
-from kubectl_sky.capacity.placing import Placing
+from kubectl_sky.capacity import placing_words, survey
+from kubectl_sky.capacity.survey import Placing
 from kubectl_sky.diagnosis import scaling, scheduler
 from kubectl_sky.diagnosis.state import UNSCHEDULABLE, State, by_object, newest, of_many
 
@@ -52,7 +52,7 @@ def look(pod: Mapping[str, Any], inventory: Inventory) -> tuple[str, list[str], 
     if inventory.nodes is None:
         return None
     namespace = pod["metadata"].get("namespace", "")
-    found = placing.place(pod["spec"], inventory.nodes, inventory.usage, namespace)
+    found = survey.place(pod["spec"], inventory.nodes, inventory.usage, namespace)
     if not found.fits:
         return found.sentence(), found.hints(), found
     verdict = scheduler.taken_apart(_said(dict(pod)) or "")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import cluster_objects
 from kubectl_sky.capacity import inventory
-from kubectl_sky.capacity.placing import Placing
+from kubectl_sky.capacity.survey import Placing
 from kubectl_sky.diagnosis import containers, kueue, mounting, state, unplaced
 from kubectl_sky.diagnosis.state import State
 from kubectl_sky.errors import ApiError, Failure

@@ -7,7 +7,6 @@ running or done; its result stays in its pod for a day.
 from __future__ import annotations
 
 import queue
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +15,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import accelerators, labeler
+from kubectl_sky.api import watching
 from kubectl_sky.cluster_objects import collection, finished
 from kubectl_sky.diagnosis.state import FAILED, task_state
-from kubectl_sky.errors import ApiError, Expired, Failure, Unreachable
+from kubectl_sky.errors import ApiError, Unreachable
 from kubectl_sky.labeler import FAIL, LABEL, PROBE, ProbeOptions, Step
 from kubectl_sky.labels import gpu_probe, labeling
 from kubectl_sky.labels.labeling import SIDE_BY_SIDE, Object, Tell, node_of
@@ -121,8 +121,7 @@ class Probes:
         self._versions["pod"] = pods["metadata"]["resourceVersion"]
         for pod in pods["items"]:
             self._add_pod({"type": "ADDED", "object": pod})
-        for kind, path, params in self._watches():
-            threading.Thread(target=self._watch, args=(kind, path, params), daemon=True).start()
+        watching.start(self.cluster, self._watches(), self._queue)
         for probe in list(self.by_job.values()):
             self._look(probe)
         deadline = time.monotonic() + seconds
@@ -152,18 +151,6 @@ class Probes:
         yield "pod", collection(self.cluster, "Pod"), {**mine, "resourceVersion": self._versions["pod"]}
         yield "job", collection(self.cluster, "Job"), {**mine, "resourceVersion": self._versions["job"]}
         yield "event", events, {"resourceVersion": self._versions["event"]}
-
-    def _watch(self, kind: str, path: str, params: dict[str, Any]) -> None:
-        while True:
-            try:
-                for event in self.cluster.watch(path, **params):
-                    self._queue.put((kind, event))
-            except Expired:
-                params.pop("resourceVersion", None)  # from what there is now
-            except Failure as error:
-                if kind != "event":  # events only explain
-                    self._queue.put(("failure", error))
-                return
 
     def _take(self, kind: str, event: Object) -> None:
         thing = event["object"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kubectl_sky.capacity import nodes, placing, usage
+from kubectl_sky.capacity import nodes, survey, usage
 from kubectl_sky.capacity.inventory import Inventory
 from kubectl_sky.capacity.nodes import Node
 from kubectl_sky.capacity.placing import Demand
@@ -87,13 +87,13 @@ def test_fields_alternatives_and_empty_terms() -> None:
 )
 def test_tolerations(toleration: Spec, free: bool) -> None:
     tainted = node("n", taints=[{"key": "sku", "value": "gpu", "effect": "NoSchedule"}])
-    found = placing.place(pod(tolerations=[toleration]), [tainted], Usage([]))
+    found = survey.place(pod(tolerations=[toleration]), [tainted], Usage([]))
     assert bool(found.fits) is free
 
 
 def test_a_preference_is_no_obstacle() -> None:
     mild = node("n", taints=[{"key": "sku", "value": "gpu", "effect": "PreferNoSchedule"}])
-    assert placing.place(pod(), [mild], Usage([])).fits == ("n",)
+    assert survey.place(pod(), [mild], Usage([])).fits == ("n",)
 
 
 def gpu_cluster() -> tuple[list[Node], Usage]:
@@ -111,7 +111,7 @@ def gpu_cluster() -> tuple[list[Node], Usage]:
 
 def test_gpus_that_others_hold() -> None:
     there, held = gpu_cluster()
-    found = placing.place(pod({GPU: "8"}), there, held)
+    found = survey.place(pod({GPU: "8"}), there, held)
     assert found.sentence() == (
         "none of 8 nodes can take it: 5 have too few H100 free: it asks for 8, the most is 2 of 8 on gpu-3, "
         "held by team-a/train-3 (4), team-b/x-3 (2); 3 have the taint sku=gpu:NoSchedule (sku-0, sku-1, sku-2)"
@@ -123,14 +123,14 @@ def test_gpus_that_others_hold() -> None:
 
 def test_a_taint_is_not_blamed_where_a_toleration_would_not_help() -> None:
     small = node("control", taints=[{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}])
-    found = placing.place(pod({GPU: "1"}), [small], Usage([]))
+    found = survey.place(pod({GPU: "1"}), [small], Usage([]))
     assert found.sentence() == f"the only node cannot take it: 1 has no {GPU}"
     assert "toleration" not in " ".join(found.hints())
 
 
 def test_cordoned_not_ready_small() -> None:
     away = nodes.read({"metadata": {"name": "away"}, "status": {"allocatable": {"cpu": "8", "pods": "9"}}})
-    found = placing.place(pod(), [node("c", unschedulable=True), away, node("tiny", room={"cpu": "500m"})], Usage([]))
+    found = survey.place(pod(), [node("c", unschedulable=True), away, node("tiny", room={"cpu": "500m"})], Usage([]))
     assert found.sentence() == (
         "none of 3 nodes can take it: 1 is cordoned (c); 1 is not ready (away); "
         "1 is too small: it asks for 1 CPU, the largest has 0.5"
@@ -142,7 +142,7 @@ def test_thousands_of_nodes_are_looked_at_at_once() -> None:
     held = Usage([Holding("ns", f"p-{n}-{i}", f"n-{n}", {GPU: 2.0}) for n in range(5000) for i in range(4)])
     spec = pod({GPU: "4"}, **required(match("pool", "In", "1", "2", "3")))
     began = time.perf_counter()
-    found = placing.place(spec, there, held)
+    found = survey.place(spec, there, held)
     assert time.perf_counter() - began < 1.0
     assert found.total == 5000 and not found.fits and len(found.sentence()) < 500
 
