@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from kubectl_sky import identity, names, optimizer, podspec, settings
 from kubectl_sky import task as tasks
 from kubectl_sky.errors import TaskErrors, UsageError
+from kubectl_sky.parts import claims
+from kubectl_sky.parts.part import Part
 from kubectl_sky.task import Task
 
 SHAPE = "kubectl-sky/shape"  # annotation: what the task's nodes are, to compare a second launch with
@@ -46,6 +49,7 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
         user=identity.user(),
         job=job,
         request=chosen.request,
+        parts=tuple(_parts(chosen, options)),
         down=options.down,
         annotations={SHAPE: json.dumps(shape(task))},
     )
@@ -54,6 +58,12 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
             "setup, run and envs are too large together: at most 1 MB", "put what is large into the workdir"
         )
     return made
+
+
+def _parts(chosen: optimizer.Candidate, options: Options) -> Iterator[Part]:
+    """What features of the task add to its manifests."""
+    if chosen.request and chosen.request.claim:
+        yield claims.part(options.name, chosen.request)
 
 
 def blind(task: Task, context: str = "") -> optimizer.Candidate:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from kubectl_sky import names, podmerge, quantity, scheduling
 from kubectl_sky.capacity.device_request import DeviceRequest, count
 from kubectl_sky.capacity.nodes import Node
+from kubectl_sky.parts.claims import CLAIM
+from kubectl_sky.parts.part import Part
 from kubectl_sky.settings import Settings
 from kubectl_sky.task import Task
 
@@ -24,7 +26,6 @@ GRACE_SECONDS = 30
 KEEP_FAILED_SECONDS = 86400  # how long a task that ended by itself stays to be looked at
 KEEP_DOWN_SECONDS = 3600  # the same after --down
 HIDDEN = "<hidden: --show-secrets>"
-CLAIM = "accelerators"
 PYTHON = ["/sky/tools/bin/python3", "-SE"]
 # node 0 runs the agent; the others a sshd for it, which ends when the supervisor lets go of the fifo
 SSH_SCRIPT = """\
@@ -79,17 +80,17 @@ class Plan:
     user: str
     job: dict[str, Any] | None  # the first job; None when files must be sent before it
     request: DeviceRequest | None = None  # of accelerators
+    parts: tuple[Part, ...] = ()
     down: bool = False
     annotations: dict[str, str] = field(default_factory=dict)
 
 
 def render(plan: Plan) -> list[Manifest]:
-    """[Secret, ConfigMap, (Service, ResourceClaimTemplate,) Job], in the order in which they should be created."""
+    """[Secret, ConfigMap, (Service, what parts add,) Job], in the order in which they should be created."""
     manifests = [_secret(plan), _config_map(plan)]
     if plan.task.num_nodes > 1:
         manifests.append(_service(plan))
-    if plan.request and plan.request.claim:
-        manifests.append(_claim_template(plan, plan.request))
+    manifests += [_labelled(plan, manifest) for part in plan.parts for manifest in part.manifests]
     return [*manifests, _job(plan)]
 
 
@@ -132,6 +133,11 @@ def summary(task: Task) -> str:
     parts = [f"{cpus(task):g} CPU{'s' * (cpus(task) != 1)}", f"{memory(task):g} GiB"]
     parts += [f"{a.name}:{a.count:g}" for a in task.resources.accelerators[:1]]
     return f"{task.num_nodes}x({', '.join(parts)})"
+
+
+def _labelled(plan: Plan, manifest: Mapping[str, Any]) -> Manifest:
+    metadata = manifest["metadata"]
+    return {**manifest, "metadata": {**metadata, "labels": {**metadata.get("labels", {}), **names.labels(plan.name)}}}
 
 
 def _metadata(plan: Plan, name: str, **more: Any) -> dict[str, Any]:
@@ -179,21 +185,6 @@ def _service(plan: Plan) -> Manifest:
     return {"apiVersion": "v1", "kind": "Service", "metadata": _metadata(plan, plan.name), "spec": spec}
 
 
-def _claim_template(plan: Plan, request: DeviceRequest) -> Manifest:
-    """What each pod claims by dynamic resource allocation: devices of those products."""
-    exactly: dict[str, Any] = {"deviceClassName": request.key, "allocationMode": "ExactCount", "count": request.count}
-    if request.products:
-        known = json.dumps(list(request.products))
-        attribute = f'device.attributes["{request.driver}"].productName'
-        exactly["selectors"] = [{"cel": {"expression": f"{attribute} in {known}"}}]
-    return {
-        "apiVersion": "resource.k8s.io/v1",
-        "kind": "ResourceClaimTemplate",
-        "metadata": _metadata(plan, plan.name),
-        "spec": {"spec": {"devices": {"requests": [{"name": CLAIM, "exactly": exactly}]}}},
-    }
-
-
 def _job(plan: Plan) -> Manifest:
     task = plan.task
     annotations = {
@@ -238,17 +229,18 @@ def _pod_config(task: Task) -> dict[str, Any]:
 def _pod(plan: Plan) -> dict[str, Any]:
     task, facts = plan.task, plan.facts
     restricted = facts.pod_security == "restricted"
-    containers = [_task_container(plan, restricted), _ssh_container(plan)]
+    containers = [_task_container(plan, restricted), _ssh_container(plan), *_added(plan, "containers")]
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "containers": containers,
-        "volumes": _volumes(plan),
+        "volumes": [*_volumes(plan), *_added(plan, "volumes")],
     }
-    if not facts.image_volumes:
-        pod["initContainers"] = [_tools_container(plan)]
+    first = [*([] if facts.image_volumes else [_tools_container(plan)]), *_added(plan, "init_containers")]
+    if first:
+        pod["initContainers"] = first
     if restricted:
         pod["securityContext"] = {
             "runAsNonRoot": True,
@@ -259,11 +251,16 @@ def _pod(plan: Plan) -> dict[str, Any]:
         }
     if task.num_nodes > 1:
         pod["subdomain"] = plan.name
-    if plan.request and plan.request.claim:
-        pod["resourceClaims"] = [{"name": CLAIM, "resourceClaimTemplateName": plan.name}]
     spot, classes = task.resources.use_spot, facts.runtime_classes
     where = scheduling.fields(plan.name, task.num_nodes, plan.request, spot, facts.nodes, classes)
+    for part in plan.parts:
+        pod.update(part.pod)
     return {**pod, **where}
+
+
+def _added(plan: Plan, what: str) -> list[Any]:
+    """What all parts add to one of the pod's lists."""
+    return [one for part in plan.parts for one in getattr(part, what)]
 
 
 def _task_container(plan: Plan, restricted: bool) -> dict[str, Any]:
@@ -279,13 +276,14 @@ def _task_container(plan: Plan, restricted: bool) -> dict[str, Any]:
         "image": image(plan),
         "imagePullPolicy": plan.settings.image_pull_policy,
         "command": [*PYTHON, "/sky/code/supervisor.py"],
-        "env": env,
+        "env": [*env, *_added(plan, "env")],
         "resources": _resources(task, plan.request),
         "volumeMounts": [
             {"name": "run", "mountPath": "/sky/run"},
             {"name": "code", "mountPath": "/sky/code", "readOnly": True},
             _tools_mount(plan),
             {"name": "shm", "mountPath": "/dev/shm"},
+            *_added(plan, "mounts"),
         ],
     }
     if restricted:

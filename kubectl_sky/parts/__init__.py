@@ -1,0 +1,1 @@
+"""What features of a task add to its manifests; each is a pure function that makes a Part."""

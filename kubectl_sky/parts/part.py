@@ -1,0 +1,25 @@
+"""What a feature of a task adds to its manifests: podspec puts all of them together. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Fields = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """`manifests` are made before the Job, and owned by it; they need a name only, labels come from podspec.
+
+    `volumes` of the pod; `mounts` and `env` of the task's container; further containers; `pod`: other fields of its spec.
+    """
+
+    manifests: tuple[Fields, ...] = ()
+    volumes: tuple[Fields, ...] = ()
+    mounts: tuple[Fields, ...] = ()
+    env: tuple[Fields, ...] = ()
+    init_containers: tuple[Fields, ...] = ()
+    containers: tuple[Fields, ...] = ()
+    pod: Fields = field(default_factory=dict)
