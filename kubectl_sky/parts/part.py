@@ -13,7 +13,7 @@ Fields = Mapping[str, Any]
 class Part:
     """`manifests` are made before the Job, and owned by it; they need a name only, labels come from podspec.
 
-    `volumes` of the pod; `mounts` and `env` of the task's container; further containers; `pod`: other fields of its spec.
+    `volumes` of the pod; `mounts` and `env` of the task's container; more containers; `pod`: other fields of its spec.
     """
 
     manifests: tuple[Fields, ...] = ()
