@@ -110,6 +110,18 @@ def test_tasks_without_gpus_keep_off_gpu_nodes(sky: Sky) -> None:
     assert {"cloud.google.com/gke-accelerator", "nvidia.com/gpu.product", "amd.com/gpu.product-name"} <= keys
 
 
+def test_the_runtime_class_of_gpus_is_used_where_there_is_one(sky: Sky) -> None:
+    made = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "nvidia"}, "handler": "runc"}
+    sky.kubectl("apply", "-f", "-", stdin=json.dumps(made))
+    try:
+        sky.ok("launch", "-c", "gpu", "--gpus", "A10G:1", "--", "true")
+        sky.ok("launch", "-c", "amd", "--gpus", "MI300X:1", "--", "true")
+        classes = [sky.pods(name)[0]["spec"].get("runtimeClassName") for name in ("gpu", "amd")]
+        assert classes == ["nvidia", None]
+    finally:
+        sky.kubectl("delete", "runtimeclass", "nvidia")
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

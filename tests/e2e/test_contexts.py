@@ -1,0 +1,133 @@
+"""Several contexts of one kubeconfig: where a task goes, what a dead one costs, what each has."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import OwnCluster, Sky, namespace
+
+DEAD = "https://127.0.0.1:1"
+
+
+@dataclass
+class Two:
+    """`here` is the shared cluster, `there` one whose nodes have H100s; `sky` knows both and one that is dead."""
+
+    here: Sky
+    there: Sky
+    sky: Sky
+
+
+def merged(files: dict[str, str]) -> dict:
+    """One kubeconfig with a context of each name, and `dead`."""
+    config: dict = {"apiVersion": "v1", "kind": "Config", "clusters": [], "users": [], "contexts": []}
+    for name, file in files.items():
+        argv = ["kubectl", "config", "view", "--kubeconfig", file, "--raw", "--flatten", "-o", "json"]
+        one = json.loads(subprocess.run(argv, text=True, capture_output=True, check=True).stdout)
+        config["clusters"].append({"name": name, "cluster": one["clusters"][0]["cluster"]})
+        config["users"].append({"name": name, "user": one["users"][0]["user"]})
+        config["contexts"].append({"name": name, "context": {"cluster": name, "user": name}})
+    config["clusters"].append({"name": "dead", "cluster": {"server": DEAD}})
+    config["contexts"].append({"name": "dead", "context": {"cluster": "dead", "user": "here"}})
+    return {**config, "current-context": "here"}
+
+
+@pytest.fixture
+def two(kubeconfig: str, own_cluster: OwnCluster, tmp_path: Path) -> Iterator[Two]:
+    own_cluster.do("dress", "nvidia-h100")
+    file = tmp_path / "kubeconfig"
+    file.write_text(json.dumps(merged({"here": kubeconfig, "there": own_cluster.kubeconfig})))
+    with namespace(kubeconfig) as here:
+        there = Sky(here.namespace, own_cluster.kubeconfig)
+        there.kubectl("create", "namespace", there.namespace)
+        sky = Sky(here.namespace, str(file), {"KUBECTL_SKY_ALLOWED_CONTEXTS": "here,there,dead"})
+        try:
+            yield Two(here, there, sky)
+        finally:
+            there.kubectl("delete", "namespace", there.namespace, "--wait=false")
+            own_cluster.do("undress")
+
+
+def test_a_task_goes_where_its_gpus_are(two: Two) -> None:
+    began = time.monotonic()
+    result = two.sky.ok("launch", "-v", "-c", "train", "--gpus", "H100:1", "--", "echo ran")
+    assert result.out == "ran\n" and time.monotonic() - began < 20, result
+    assert "Kubernetes (here)" in result.err and "no node has accelerators" in result.err, result
+    assert "Kubernetes (there)" in result.err and "context dead is left out" in result.err, result
+    assert len(two.there.pods("train")) == 1 and not two.here.pods("train")
+    assert "secret/train-sky" not in two.here.objects()
+    again = two.sky.ok("launch", "-c", "train", "--", "echo again")
+    assert again.out == "again\n" and not two.here.pods("train"), again
+    two.sky.ok("down", "-y", "train", "--context", "there")
+
+
+def test_the_task_itself_says_where(two: Two, tmp_path: Path) -> None:
+    file = tmp_path / "task.yaml"
+    file.write_text("name: placed\nresources: {cpus: 0.1, infra: k8s/there}\nrun: echo ran\n")
+    assert two.sky.ok("launch", str(file)).out == "ran\n"
+    assert len(two.there.pods("placed")) == 1 and not two.here.pods("placed")
+    file.write_text("resources: {infra: k8s/nowhere}\nrun: echo ran\n")
+    unknown = two.sky.run("launch", str(file))
+    assert unknown.code == 2 and "no context 'nowhere'" in unknown.err and "here, there, dead" in unknown.err, unknown
+
+
+def test_nothing_anywhere_can_run_it(two: Two) -> None:
+    result = two.sky.run("launch", "-c", "no", "--gpus", "B200:8", "--", "true")
+    assert result.code == 1 and "nothing in contexts here, there can ever run this task" in result.err, result
+    assert "no node has accelerators" in result.err and "there are: H100" in result.err, result
+
+
+def test_the_gpus_of_all_contexts(two: Two) -> None:
+    result = two.sky.ok("gpus", "--all-contexts")
+    assert "Context there" in result.out and "H100" in result.out and "dead" in result.err, result
+    contexts = {
+        one["context"]: one for one in json.loads(two.sky.ok("gpus", "--all-contexts", "-o", "json").out)["contexts"]
+    }
+    assert contexts["there"]["kinds"][0]["name"] == "H100" and not contexts["dead"]["answered"], contexts
+    assert contexts["here"]["kinds"] == []
+
+
+# -- what check finds of queues and autoscalers -----------------------------------------------------------------------
+
+KINDS = {
+    "localqueues.kueue.x-k8s.io": ("LocalQueue", "v1beta1", "Namespaced"),
+    "podgroups.scheduling.volcano.sh": ("PodGroup", "v1beta1", "Namespaced"),
+    "nodepools.karpenter.sh": ("NodePool", "v1", "Cluster"),
+}
+
+
+def definition(name: str, kind: str, version: str, scope: str) -> dict:
+    """A CustomResourceDefinition by which discovery tells that the software is there."""
+    plural, _, group = name.partition(".")
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    versions = [{"name": version, "served": True, "storage": True, "schema": schema}]
+    names = {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": f"{kind}List"}
+    spec = {"group": group, "scope": scope, "names": names, "versions": versions}
+    metadata = {"name": name, "annotations": {"api-approved.kubernetes.io": "unapproved, a test"}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": metadata,
+        "spec": spec,
+    }
+
+
+def test_check_finds_queues_and_autoscalers(own_cluster: OwnCluster) -> None:
+    with namespace(own_cluster.kubeconfig) as sky:
+        try:
+            for name, (kind, version, scope) in KINDS.items():
+                sky.kubectl("apply", "-f", "-", stdin=json.dumps(definition(name, kind, version, scope)))
+                sky.kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
+            queue = {"apiVersion": "kueue.x-k8s.io/v1beta1", "kind": "LocalQueue", "metadata": {"name": "team"}}
+            sky.kubectl("apply", "-f", "-", stdin=json.dumps(queue))
+            text = sky.ok("check").out
+            assert "Kueue" in text and "team" in text and "Volcano" in text and "Karpenter" in text, text
+        finally:
+            sky.kubectl("delete", "crd", *KINDS, "--ignore-not-found", check=False)
