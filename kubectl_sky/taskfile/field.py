@@ -17,7 +17,8 @@ class Field:
     """`accepts`: kinds (text int number bool map list any) joined by `|`; null always means that the field is unset.
 
     `fields` are a map's known keys, `value` is for maps with free keys, `item` for lists.
-    `note` is the warning for a field that has no effect on Kubernetes. `check` raises ValueError.
+    `note` is the warning for a field that has no effect on Kubernetes. `check` raises ValueError. `examples` are the
+    accepted forms, as people write them in YAML.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Field:
     note: str = ""
     check: Callable[[Any], object] | None = None
     internal: bool = False
+    examples: tuple[str, ...] = ()
 
     def kinds(self) -> tuple[str, ...]:
         """The kinds accepted."""
