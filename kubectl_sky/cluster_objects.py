@@ -19,8 +19,12 @@ COLLECTIONS = {
     "ConfigMap": "/api/v1/namespaces/{}/configmaps",
     "Service": "/api/v1/namespaces/{}/services",
     "ResourceClaimTemplate": "/apis/resource.k8s.io/v1/namespaces/{}/resourceclaimtemplates",
+    "Ingress": "/apis/networking.k8s.io/v1/namespaces/{}/ingresses",
+    "HTTPRoute": "/apis/gateway.networking.k8s.io/v1/namespaces/{}/httproutes",
     "Pod": "/api/v1/namespaces/{}/pods",
 }
+# only some clusters have them, or let everybody read them
+OPTIONAL = ("ResourceClaimTemplate", "Ingress", "HTTPRoute")
 
 
 def collection(cluster: Cluster, kind: str) -> str:
@@ -33,7 +37,7 @@ def listed(cluster: Cluster, kind: str, selector: str) -> list[Manifest]:
         items: list[Manifest] = cluster.get(collection(cluster, kind), labelSelector=selector)["items"]
         return items
     except ApiError as error:
-        if kind == "ResourceClaimTemplate" and error.status in (403, 404):
+        if kind in OPTIONAL and error.status in (403, 404):
             return []
         raise
 
@@ -118,12 +122,13 @@ def _put(cluster: Cluster, manifest: Manifest) -> None:
         if error.reason != "AlreadyExists":
             raise
         there = cluster.get(f"{path}/{name}")
-        if there["metadata"].get("labels", {}).get(names.MANAGED_BY) != "kubectl-sky":
-            kind = manifest["kind"]
-            raise Failure(
-                f"namespace {cluster.namespace} has a {kind} {name!r} that kubectl sky did not make",
-                "choose another name: -c NAME",
-            ) from None
+        labels, kind = there["metadata"].get("labels") or {}, manifest["kind"]
+        whose = "that kubectl sky did not make" if labels.get(names.MANAGED_BY) != "kubectl-sky" else ""
+        if not whose and labels.get(names.INSTANCE) != manifest["metadata"]["labels"][names.INSTANCE]:
+            whose = f"of the task {labels.get(names.INSTANCE)}"
+        if whose:
+            text = f"namespace {cluster.namespace} has a {kind} {name!r} {whose}"
+            raise Failure(text, "choose another name: -c NAME") from None
         cluster.delete(f"{path}/{name}")
         cluster.create(path, manifest)
 
@@ -132,7 +137,7 @@ def remove(cluster: Cluster, name: str, seconds: float = 60.0) -> None:
     """Takes away a task that has ended, so that its name is free; waits until it is. Raises Failure at the limit."""
     selector = names.selector(name)
     policy = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
-    kinds = ("Job", "Secret", "ConfigMap", "Service", "ResourceClaimTemplate")
+    kinds = [kind for kind in COLLECTIONS if kind != "Pod"]
     deadline = time.monotonic() + seconds
     while True:
         left = [(kind, item["metadata"]["name"]) for kind in kinds for item in listed(cluster, kind, selector)]

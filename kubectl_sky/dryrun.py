@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import choosing, cluster_objects, identity, planning, podspec
+from kubectl_sky import choosing, cluster_objects, exposing, identity, planning, podspec
 from kubectl_sky.errors import UsageError
 from kubectl_sky.output import Format, manifests
 
@@ -29,6 +29,7 @@ def run(cluster: Cluster, task: Task, options: planning.Options, how: tuple[str,
     """Prints the manifests; with `server` after the server has checked them. Raises Failure with what it refuses."""
     choice = choosing.choose(choosing.clusters(cluster, task), task)
     print(choice.table(reasons=cluster.connection.verbosity > 0), file=sys.stderr)
+    options = exposing.checked(choice.cluster, choice.candidate.task, options)
     plan = planning.plan(choice.candidate, options, choice.facts, identity.new_identity())
     rendered = podspec.render(plan)
     if how[0] == "server":

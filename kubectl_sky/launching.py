@@ -7,7 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import choosing, cluster_objects, identity, planning, podspec, running
+from kubectl_sky import choosing, cluster_objects, exposing, identity, planning, podspec, running
 from kubectl_sky.errors import EXIT_INTERRUPT, Failure, Unreachable, UsageError
 from kubectl_sky.files import collect, uploading
 from kubectl_sky.output import Progress
@@ -69,9 +69,10 @@ def _pods(
             if isinstance(answer.exception(), Unreachable) and len(places) > 1:
                 continue
             if job := answer.result():
-                _check_fits(task, job, place)
+                _check_fits(task, job, place, options)
                 return place, job, None
         chosen = choice.result()
+        options = exposing.checked(chosen.cluster, chosen.candidate.task, options)
         made = planning.plan(chosen.candidate, options, chosen.facts, key.result())
     progress.line(chosen.table(reasons=cluster.connection.verbosity > 0))
     job = cluster_objects.create(chosen.cluster, podspec.render(made))
@@ -90,7 +91,7 @@ def _existing(cluster: Cluster, name: str, progress: Progress) -> dict[str, Any]
     return None
 
 
-def _check_fits(task: Task, job: dict[str, Any], cluster: Cluster) -> None:
+def _check_fits(task: Task, job: dict[str, Any], cluster: Cluster, options: Options) -> None:
     """A second launch uses the nodes that are there; raises UsageError when it asks for other ones."""
     name = job["metadata"]["name"]
     there = json.loads(job["metadata"].get("annotations", {}).get(planning.SHAPE, "{}"))
@@ -98,6 +99,7 @@ def _check_fits(task: Task, job: dict[str, Any], cluster: Cluster) -> None:
     nodes = job["spec"].get("parallelism", 1)
     if task.num_nodes > nodes:
         other.append(f"num_nodes: asked for {task.num_nodes}, has {nodes}")
+    other += exposing.misfits(options.exposure, job)
     if other:
         text = "\n".join([f"{name} is up already, with other resources:", *(f"  {line}" for line in other)])
         raise UsageError(text, f"{cluster.connection.command('down', name)}, or launch under another name with -c NAME")

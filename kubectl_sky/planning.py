@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from kubectl_sky import identity, names, optimizer, podspec, settings
 from kubectl_sky import task as tasks
 from kubectl_sky.errors import TaskErrors, UsageError
-from kubectl_sky.parts import claims
+from kubectl_sky.parts import claims, ports
 from kubectl_sky.parts.part import Part
 from kubectl_sky.task import Task
 
@@ -25,6 +25,7 @@ class Options:
     detach: bool = False
     down: bool = False
     timeout: float = 600.0  # s until node 0 must be up
+    exposure: ports.Exposure = field(default_factory=ports.Exposure)
 
 
 def code() -> dict[str, str]:
@@ -51,7 +52,7 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
         request=chosen.request,
         parts=tuple(_parts(chosen, options)),
         down=options.down,
-        annotations={SHAPE: json.dumps(shape(task))},
+        annotations={SHAPE: json.dumps(shape(task)), **ports.told(task.resources.ports, options.exposure)},
     )
     if len(json.dumps(job)) > SECRET_LIMIT - 8192:
         raise UsageError(
@@ -64,6 +65,9 @@ def _parts(chosen: optimizer.Candidate, options: Options) -> Iterator[Part]:
     """What features of the task add to its manifests."""
     if chosen.request and chosen.request.claim:
         yield claims.part(options.name, chosen.request)
+    task = chosen.task
+    if task.resources.ports:
+        yield ports.part(options.name, task.num_nodes, task.resources.ports, options.exposure)
 
 
 def blind(task: Task, context: str = "") -> optimizer.Candidate:

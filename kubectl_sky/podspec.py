@@ -277,6 +277,7 @@ def _task_container(plan: Plan, restricted: bool) -> dict[str, Any]:
         "imagePullPolicy": plan.settings.image_pull_policy,
         "command": [*PYTHON, "/sky/code/supervisor.py"],
         "env": [*env, *_added(plan, "env")],
+        **({"ports": ports} if (ports := _added(plan, "ports")) else {}),
         "resources": _resources(task, plan.request),
         "volumeMounts": [
             {"name": "run", "mountPath": "/sky/run"},

@@ -26,6 +26,10 @@ class Settings:
     image_pull_policy: str = "IfNotPresent"
     registry_mirror: str = ""  # host[/path] that stands for the registries of the two images above
     allowed_contexts: str = ""  # names, comma-separated, in the order of preference; "": the current one; "all"
+    expose: str = "none"  # of a task's ports, without --expose: loadbalancer | ingress | gateway | clusterip | none
+    expose_host: str = ""  # of an Ingress or a Gateway's route, e.g. {name}-{port}.apps.example.com; "": paths
+    ingress_class: str = ""  # "": the cluster's default
+    gateway: str = ""  # NAME or NAMESPACE/NAME
     image_volumes: str = "auto"  # auto | true | false: mount the runtime image instead of copying from it
 
     def own_image(self, image: str) -> str:

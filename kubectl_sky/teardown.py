@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 # The Job goes first: it makes no new pods then.
-ORDER = ("Job", "Pod", "Service", "ConfigMap", "Secret", "ResourceClaimTemplate")
+ORDER = ("Job", "Pod", "Ingress", "HTTPRoute", "Service", "ConfigMap", "Secret", "ResourceClaimTemplate")
 
 
 @dataclass(frozen=True)
@@ -125,4 +125,6 @@ def why_left(left: Sequence[Thing], seconds: float) -> tuple[str, str | None]:
 def describe(things: Sequence[Thing]) -> str:
     """`1 job, 2 pods, 1 secret`."""
     counts = {kind: sum(thing.kind == kind for thing in things) for kind in ORDER}
-    return ", ".join(f"{count} {kind.lower()}{'s' * (count != 1)}" for kind, count in counts.items() if count)
+    plural = {kind: "es" if kind.endswith("s") else "s" for kind in ORDER}
+    shown = [f"{count} {kind.lower()}{plural[kind] * (count != 1)}" for kind, count in counts.items() if count]
+    return ", ".join(shown)

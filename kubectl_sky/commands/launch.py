@@ -24,6 +24,15 @@ def launch(
     detach: Annotated[bool, typer.Option("-d", "--detach-run", help="Return when the job is handed over")] = False,
     down: Annotated[bool, typer.Option("--down", help="Take the cluster down after its last job")] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="For SkyPilot's habit: launch never asks")] = False,  # noqa: ARG001
+    expose: Annotated[
+        str | None,
+        typer.Option(
+            "--expose",
+            metavar="HOW",
+            help="Make the ports reachable: loadbalancer, ingress, gateway, clusterip or none (default: the setting "
+            "`expose`, else none); port-forward needs none of them",
+        ),
+    ] = None,
     provision_timeout: Annotated[
         str | None,
         typer.Option(
@@ -59,7 +68,7 @@ def launch(
       kubectl sky launch task.yaml --env LR=0.1 --down
       kubectl sky launch task.yaml --dry-run=client -o yaml | kubectl apply -f -
     """
-    from kubectl_sky import dryrun, kube, launching, planning
+    from kubectl_sky import dryrun, exposing, kube, launching, planning
     from kubectl_sky.diagnosis import limits
 
     mode = dryrun.mode(dry_run, output)
@@ -68,7 +77,8 @@ def launch(
     task = read_task(entry or [], flags)
     planning.check_supported(task)
     seconds = limits.provision(provision_timeout, task.config)
-    options = planning.Options(planning.name_of(task, cluster_name), detach, down, seconds)
+    exposure = exposing.wanted(expose, task.resources)
+    options = planning.Options(planning.name_of(task, cluster_name), detach, down, seconds, exposure)
     cluster = kube.connect(ctx.obj)
     if mode:
         return dryrun.run(cluster, task, options, mode, show_secrets)

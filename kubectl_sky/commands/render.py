@@ -17,6 +17,9 @@ def render(
     flags: TaskFlags,
     cluster_name: Annotated[str | None, typer.Option("-c", "--cluster-name", metavar="NAME", help="Its name")] = None,
     down: Annotated[bool, typer.Option("--down", help="As launch --down makes it")] = False,
+    expose: Annotated[
+        str | None, typer.Option("--expose", metavar="HOW", help="As launch --expose makes the ports reachable")
+    ] = None,
     output: Annotated[str | None, typer.Option("-o", "--output", metavar="FORMAT", help="yaml or json")] = None,
     show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Do not blank out secrets")] = False,
 ) -> int:
@@ -29,10 +32,11 @@ def render(
     """
     form = Format.parse(output, Format.YAML, Format.JSON)
     task = read_task(entry, flags)
-    from kubectl_sky import identity, planning, podspec
+    from kubectl_sky import exposing, identity, planning, podspec
 
     planning.check_supported(task)
-    options = planning.Options(planning.name_of(task, cluster_name), down=down)
+    exposure = exposing.wanted(expose, task.resources)
+    options = planning.Options(planning.name_of(task, cluster_name), down=down, exposure=exposure)
     plan = planning.plan(planning.blind(task), options, podspec.Facts(), identity.new_identity())
     rendered = podspec.render(plan)
     if task.secrets and not show_secrets:

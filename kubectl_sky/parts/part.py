@@ -13,13 +13,15 @@ Fields = Mapping[str, Any]
 class Part:
     """`manifests` are made before the Job, and owned by it; they need a name only, labels come from podspec.
 
-    `volumes` of the pod; `mounts` and `env` of the task's container; more containers; `pod`: other fields of its spec.
+    `volumes` of the pod; `mounts`, `env` and `ports` of the task's container; more containers; `pod`: other fields
+    of its spec.
     """
 
     manifests: tuple[Fields, ...] = ()
     volumes: tuple[Fields, ...] = ()
     mounts: tuple[Fields, ...] = ()
     env: tuple[Fields, ...] = ()
+    ports: tuple[Fields, ...] = ()
     init_containers: tuple[Fields, ...] = ()
     containers: tuple[Fields, ...] = ()
     pod: Fields = field(default_factory=dict)
