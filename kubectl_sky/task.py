@@ -129,8 +129,9 @@ class _Draft:
             return
         rules.old_forms(root, report)
         apply(root, overrides, report)
-        self.envs = envs.read_envs(root.get("envs"), overrides.envs, report)
-        self.secrets, self.secret_refs = envs.read_secrets(root.get("secrets"), overrides.secrets, report)
+        given_envs, given_secrets = envs.with_env_file(root.get("secrets"), overrides)
+        self.envs = envs.read_envs(root.get("envs"), given_envs, report)
+        self.secrets, self.secret_refs = envs.read_secrets(root.get("secrets"), given_secrets, report)
         known = {**self.envs, **self.secrets}
         for name in ("workdir", "file_mounts", "volumes", "service"):
             try:

@@ -62,13 +62,14 @@ class TaskFlags:
 
     def overrides(self, command: Sequence[str] = ()) -> tasks.Overrides:
         """What is put on top of the task file. UsageError: a bad variable, an env file that cannot be read."""
-        envs, secrets = tasks.variables(self.env or (), self.env_file or (), self.secret or (), self.secret_file or ())
+        given = tasks.variables(self.env or (), self.env_file or (), self.secret or (), self.secret_file or ())
         same = ("name", "workdir", "num_nodes", "cpus", "memory", "gpus", "image_id", "use_spot", "infra", "disk_size")
         return tasks.Overrides(
             **{key: getattr(self, key) for key in same},
             ports=tuple(self.ports or ()),
-            envs=envs,
-            secrets=secrets,
+            envs=given.envs,
+            secrets=given.secrets,
+            env_file=given.env_file,
             command=tuple(command),
         )
 

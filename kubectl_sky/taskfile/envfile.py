@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from kubectl_sky.errors import UsageError
 
@@ -44,20 +45,25 @@ def assignments(items: Sequence[str], flag: str) -> dict[str, str | None]:
     return values
 
 
+class Variables(NamedTuple):
+    """What the command line gives; None is a name without a value. `env_file` is below both of the others."""
+
+    envs: dict[str, str | None]
+    secrets: dict[str, str | None]
+    env_file: dict[str, str | None]
+
+
 def variables(
     env: Sequence[str] = (), env_files: Sequence[str | Path] = (),
     secret: Sequence[str] = (), secret_files: Sequence[str | Path] = (),
-) -> tuple[dict[str, str | None], dict[str, str | None]]:  # fmt: skip
-    """Envs and secrets of the command line. Flags win over files; env files feed both, as in SkyPilot."""
-    envs: dict[str, str | None] = {}
-    for file in env_files:
-        envs.update(read_env_file(file))
-    secrets = dict(envs)
-    for file in secret_files:
-        secrets.update(read_env_file(file))
-    envs.update(assignments(env, "--env"))
+) -> Variables:  # fmt: skip
+    """Envs and secrets of the command line. Flags win over files, a later file over an earlier one."""
+    in_env_files, secrets = [
+        {name: value for file in files for name, value in read_env_file(file).items()}
+        for files in (env_files, secret_files)
+    ]
     secrets.update(assignments(secret, "--secret"))
-    return envs, secrets
+    return Variables(assignments(env, "--env"), secrets, in_env_files)
 
 
 def parse_env_text(text: str, file: str) -> dict[str, str | None]:

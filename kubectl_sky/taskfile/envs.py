@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kubectl_sky.taskfile.field import Report, join
+from kubectl_sky.taskfile.overrides import Overrides
 from kubectl_sky.taskfile.problem import shown
 from kubectl_sky.taskfile.taskyaml import MAX_BYTES, Node
 
@@ -45,6 +46,17 @@ def read_secrets(
         refs.append(_reference(name, join("secrets", name)))
     secrets = _with_overrides(None, values, overrides, "secret", report)
     return secrets, [ref for ref in refs if ref.name not in secrets]
+
+
+def with_env_file(secrets: Node | None, overrides: Overrides) -> tuple[dict[str, str | None], dict[str, str | None]]:
+    """The overrides of envs and of secrets, each over what --env-file has for it."""
+    listed = [item.value for item in secrets.value] if secrets is not None and secrets.kind == "list" else []
+    names = [key for key, _, _ in secrets.entries()] if secrets is not None else []
+    named = {_reference(str(name), "").name for name in (*listed, *names)}
+    kinds: tuple[dict[str, str | None], dict[str, str | None]] = ({}, {})
+    for name, value in overrides.env_file.items():
+        kinds[name in named][name] = value
+    return {**kinds[0], **overrides.envs}, {**kinds[1], **overrides.secrets}
 
 
 def managed(node: Node | None) -> list[SecretRef]:

@@ -14,8 +14,8 @@ from kubectl_sky.taskfile.taskyaml import Node
 class Overrides:
     """Flags of launch and exec; None is not given. `none` as text takes the file's value away.
 
-    A None among `envs` or `secrets` is a name without a value, which is an error. `env_file` feeds envs below `envs`,
-    and fills the secrets that the file names below `secrets`.
+    A None among `envs` or `secrets` is a name without a value, which is an error. `env_file` is below both: it feeds
+    the envs, but for the names that the task has among its secrets, which it fills instead.
     """
 
     name: str | None = None
@@ -31,6 +31,7 @@ class Overrides:
     use_spot: bool | None = None
     envs: Mapping[str, str | None] = field(default_factory=dict)
     secrets: Mapping[str, str | None] = field(default_factory=dict)
+    env_file: Mapping[str, str | None] = field(default_factory=dict)
     command: tuple[str, ...] = ()
 
 

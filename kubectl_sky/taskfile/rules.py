@@ -105,6 +105,7 @@ def check_resources(node: Node | None, report: Report) -> None:
     maps = _resource_maps(node)
     for part, path in maps:
         _check_place(part, path, report)
+        _check_units(part, path, report)
         _check_labels(part, path, report)
         _check_instance_type(part, path, report)
         tier = part.get("network_tier")
@@ -134,9 +135,26 @@ def _check_place(part: Node, path: str, report: Report) -> None:
     if where is not None and name not in ("k8s", "kubernetes", "*") and name in resources.CLOUDS:
         field = "infra" if infra is not None else "cloud"
         report.warn(where, join(path, field), f"{shown(where.value)} is ignored: tasks run on Kubernetes")
+    elif cloud is not None and name in ("k8s", "kubernetes"):
+        new = "k8s" if region is None else f"k8s/{region.value}"
+        report.warn(cloud, join(path, "cloud"), "is the old form", f"write `infra: {new}` instead")
     elif cloud is None and region is not None:
         message = "has no meaning on Kubernetes and is ignored"
         report.warn(region, join(path, "region"), message, "a context: `infra: k8s/NAME`")
+
+
+def _check_units(part: Node, path: str, report: Report) -> None:
+    """`GiB` is no unit of SkyPilot's."""
+    for name in ("memory", "disk_size"):
+        node = part.get(name)
+        match = re.fullmatch(r"([0-9.]+ *[KMGTP])i(B)(\+?)", node.value, re.IGNORECASE) if _is_text(node) else None
+        if node is not None and match and not node.origin:
+            report.warn(node, join(path, name), f"{shown(node.value)} is no form of SkyPilot's",
+                        f"the same in both: {''.join(match.groups())}")  # fmt: skip
+
+
+def _is_text(node: Node | None) -> bool:
+    return node is not None and node.kind == "text"
 
 
 def _check_labels(part: Node, path: str, report: Report) -> None:

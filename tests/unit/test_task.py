@@ -41,7 +41,7 @@ def test_a_whole_task(tmp_path):
 name: train.1
 workdir: src
 num_nodes: 2
-resources: {cpus: 4+, memory: 16GiB, accelerators: "H100:8", image_id: "docker:a/b:1", ports: [8080]}
+resources: {cpus: 4+, memory: 16GB, accelerators: "H100:8", image_id: "docker:a/b:1", ports: [8080]}
 envs: {A: x, N: 5}
 secrets: {TOKEN: t}
 setup: |
@@ -69,6 +69,24 @@ config:
     ]
     assert found.config == {"kubernetes": {"pod_config": {"spec": {"hostNetwork": True}}}}
     assert task.unsupported(found) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        ("experimental: {config_overrides: {docker: {}}}",
+         "1:1: experimental.config_overrides: is the old form (write `config:` instead)"),
+        ("resources: {cloud: k8s}", "1:20: resources.cloud: is the old form (write `infra: k8s` instead)"),
+        ("resources: {cloud: Kubernetes, region: c}",
+         "1:20: resources.cloud: is the old form (write `infra: k8s/c` instead)"),
+        ("resources: {memory: 16GiB+}",
+         'resources.memory: "16GiB+" is no form of SkyPilot\'s (the same in both: 16GB+)'),
+        ("resources: {disk_size: 100gib}", 'disk_size: "100gib" is no form of SkyPilot\'s (the same in both: 100gb)'),
+    ],
+)  # fmt: skip
+def test_old_forms_are_taken_with_one_warning(text, warning):
+    told = [line for line in warnings(text + "\nrun: x") if "another cloud" not in line]
+    assert len(told) == 1 and told[0].endswith(warning), told
 
 
 def test_secrets_are_not_in_the_repr():
@@ -244,7 +262,7 @@ def test_one_warning_for_what_has_no_effect(text, field):
     assert [problem.field for problem in found] == [field]
 
 
-@pytest.mark.parametrize("text", ["resources: {infra: k8s}", "resources: {cloud: kubernetes}", "num_nodes: 2"])
+@pytest.mark.parametrize("text", ["resources: {infra: k8s}", "resources: {memory: 16Gi}", "num_nodes: 2"])
 def test_no_warning(text):
     assert warnings(text + "\nrun: x") == []
 

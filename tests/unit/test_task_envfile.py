@@ -2,6 +2,7 @@
 
 import pytest
 
+from kubectl_sky import task
 from kubectl_sky.errors import UsageError
 from kubectl_sky.taskfile.envfile import parse_env_text, variables
 
@@ -34,9 +35,31 @@ def test_precedence(tmp_path, monkeypatch):
     monkeypatch.setenv("HERE", "h")
     (tmp_path / "env").write_text("A=file\nB=file\n")
     (tmp_path / "secret").write_text("S=file\nB=secretfile\n")
-    envs, secrets = variables(["A=flag", "HERE"], [tmp_path / "env"], ["S=flag=x"], [tmp_path / "secret"])
-    assert envs == {"A": "flag", "B": "file", "HERE": "h"}
-    assert secrets == {"A": "file", "B": "secretfile", "S": "flag=x"}
+    (tmp_path / "later").write_text("B=later\n")
+    files = [tmp_path / "env", tmp_path / "later"]
+    found = variables(["A=flag", "HERE"], files, ["S=flag=x"], [tmp_path / "secret"])
+    assert found.env_file == {"A": "file", "B": "later"}
+    assert found.envs == {"A": "flag", "HERE": "h"}
+    assert found.secrets == {"B": "secretfile", "S": "flag=x"}
+
+
+@pytest.mark.parametrize("secrets", ["{S: null, T: null, U: task}", "['secrets:S', 'secrets:T', 'secrets:personal.U']"])
+def test_flags_win_over_files_and_files_over_the_task(secrets, tmp_path):
+    text = f"envs: {{A: task, B: task, C: task, D: null}}\nsecrets: {secrets}\nrun: x"
+    given = task.Overrides(
+        envs={"C": "flag"}, secrets={"T": "flag", "V": "flag"},
+        env_file={"B": "file", "C": "file", "D": "file", "E": "file", "S": "file", "T": "file", "U": "file"},
+    )  # fmt: skip
+    found, _ = task.parse(text, "task.yaml", given, tmp_path)
+    assert found.envs == {"A": "task", "B": "file", "C": "flag", "D": "file", "E": "file"}
+    assert found.secrets == {"S": "file", "T": "flag", "U": "file", "V": "flag"}  # never among the envs
+    assert not task.unsupported(found)
+
+
+def test_login_of_a_registry_from_an_env_file(tmp_path):
+    given = {f"SKYPILOT_DOCKER_{name}": "x" for name in ("USERNAME", "PASSWORD", "SERVER")}
+    found, _ = task.parse("run: x", "task.yaml", task.Overrides(env_file=given), tmp_path)
+    assert (found.envs, found.secrets) == (given, {})
 
 
 def test_what_is_wrong_is_said(tmp_path, monkeypatch):
