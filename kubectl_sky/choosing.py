@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from kubectl_sky import facts, kube, optimizer, podspec, settings
+from kubectl_sky import facts, kube, optimizer, podspec, registry, settings
 from kubectl_sky.api import kubeconfig
 from kubectl_sky.api.connection import Connection
 from kubectl_sky.capacity.nodes import Node
@@ -85,11 +85,15 @@ def _named(task: Task) -> bool:
 def choose(places: Sequence[Cluster], task: Task) -> Choice:
     """Asks the contexts side by side. Raises ClusterFailure when nothing can ever run the task."""
     options, ordered = task.resources.candidates()
+    own = settings.load()
     need = facts.Need(
-        optimizer.wants_accelerators(task), len(options) * len(places) > 1, lambda found: _enough(task, found)
+        optimizer.wants_accelerators(task),
+        len(options) * len(places) > 1,
+        lambda found: _enough(task, found),
+        podspec.service_account(task) if registry.wanted(task, own) else None,
     )
     with ThreadPoolExecutor(len(places)) as pool:
-        asked = [pool.submit(facts.gather, one, settings.load(), need) for one in places]
+        asked = [pool.submit(facts.gather, one, own, need) for one in places]
     known: dict[str, tuple[Cluster, podspec.Facts]] = {}
     offers, away = [], []
     for cluster, answer in zip(places, asked, strict=True):

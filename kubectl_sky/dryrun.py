@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import choosing, cluster_objects, exposing, identity, planning, podspec
+from kubectl_sky import choosing, cluster_objects, exposing, identity, planning, podspec, registry
 from kubectl_sky.errors import UsageError
 from kubectl_sky.output import Format, manifests
 
@@ -31,10 +31,13 @@ def run(cluster: Cluster, task: Task, options: planning.Options, how: tuple[str,
     print(choice.table(reasons=cluster.connection.verbosity > 0), file=sys.stderr)
     options = exposing.checked(choice.cluster, choice.candidate.task, options)
     plan = planning.plan(choice.candidate, options, choice.facts, identity.new_identity())
+    for note in plan.notes:
+        print(f"note: {note}", file=sys.stderr)
     rendered = podspec.render(plan)
+    registry.check(choice.cluster, plan, rendered)
     if how[0] == "server":
         rendered = cluster_objects.dry_run(choice.cluster, rendered)
-    if task.secrets and not show_secrets:
+    if podspec.has_secrets(plan) and not show_secrets:
         rendered = podspec.hidden(rendered)
         print("note: secrets are hidden; --show-secrets shows them, for `kubectl apply`", file=sys.stderr)
     show(rendered, how[1], how[0])

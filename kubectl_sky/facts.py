@@ -31,26 +31,34 @@ class Need:
     accelerators: bool
     several: bool = False  # alternatives to choose from by what is free
     enough: Callable[[list[Node]], bool] | None = None
+    service_account: str | None = None  # whose Secrets to pull with must be known
 
 
 def gather(cluster: Cluster, settings: Settings, need: Need) -> tuple[Facts, Inventory]:
     """The facts for a pod, and what the nodes have."""
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(5) as pool:
         version = pool.submit(cluster.get, "/version")
         namespace = pool.submit(_get, cluster, f"/api/v1/namespaces/{cluster.namespace}")
         classes = pool.submit(_get, cluster, "/apis/node.k8s.io/v1/runtimeclasses") if need.accelerators else None
+        account = pool.submit(_get, cluster, _account(cluster, need)) if need.service_account else None
         enough = None if need.accelerators else need.enough
         there = inventory.read(cluster, need.accelerators or need.several, need.accelerators, enough)
     labels = (namespace.result() or {}).get("metadata", {}).get("labels") or {}
     found = (classes.result() if classes else None) or {"items": []}
+    pulling = ((account.result() if account else None) or {}).get("imagePullSecrets") or ()
     facts = Facts(
         context=cluster.context or "",
         image_volumes=_image_volumes(version.result(), there.nodes, settings),
         pod_security=labels.get(ENFORCE, "privileged"),
         nodes=there.nodes,
         runtime_classes=frozenset(item["metadata"]["name"] for item in found["items"]),
+        pull_secrets=tuple(one["name"] for one in pulling if one.get("name")),
     )
     return facts, there
+
+
+def _account(cluster: Cluster, need: Need) -> str:
+    return f"/api/v1/namespaces/{cluster.namespace}/serviceaccounts/{need.service_account}"
 
 
 def grows(cluster: Cluster) -> bool:

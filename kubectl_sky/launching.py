@@ -7,7 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import choosing, cluster_objects, exposing, identity, planning, podspec, running
+from kubectl_sky import choosing, cluster_objects, exposing, identity, images, planning, podspec, registry, running
 from kubectl_sky.errors import EXIT_INTERRUPT, Failure, Unreachable, UsageError
 from kubectl_sky.files import collect, uploading
 from kubectl_sky.output import Progress
@@ -75,7 +75,11 @@ def _pods(
         options = exposing.checked(chosen.cluster, chosen.candidate.task, options)
         made = planning.plan(chosen.candidate, options, chosen.facts, key.result())
     progress.line(chosen.table(reasons=cluster.connection.verbosity > 0))
-    job = cluster_objects.create(chosen.cluster, podspec.render(made))
+    for note in made.notes:
+        progress.line(note)
+    rendered = podspec.render(made)
+    registry.check(chosen.cluster, made, rendered)
+    job = cluster_objects.create(chosen.cluster, rendered)
     return chosen.cluster, job, {"op": "follow", "job": 1} if made.job else None
 
 
@@ -95,7 +99,7 @@ def _check_fits(task: Task, job: dict[str, Any], cluster: Cluster, options: Opti
     """A second launch uses the nodes that are there; raises UsageError when it asks for other ones."""
     name = job["metadata"]["name"]
     there = json.loads(job["metadata"].get("annotations", {}).get(planning.SHAPE, "{}"))
-    other = planning.misfits(task, there)
+    other = planning.misfits(images.resolved(task, cluster.context or ""), there)
     nodes = job["spec"].get("parallelism", 1)
     if task.num_nodes > nodes:
         other.append(f"num_nodes: asked for {task.num_nodes}, has {nodes}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from kubectl_sky import identity, names, optimizer, podspec, settings
+from kubectl_sky import identity, images, names, optimizer, podspec, registry, settings
 from kubectl_sky import task as tasks
 from kubectl_sky.errors import TaskErrors, UsageError
 from kubectl_sky.parts import claims, ports
@@ -38,19 +38,22 @@ def code() -> dict[str, str]:
 
 def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, key: podspec.Identity) -> podspec.Plan:
     """Everything that the manifests depend on. Raises UsageError when the task is too large for a Secret."""
-    task = chosen.task
+    task = images.resolved(chosen.task, chosen.place.context)
+    if problem := images.missing(task, chosen.place.context):
+        raise TaskErrors([problem])
+    chosen, own = replace(chosen, task=task), settings.load()
     job = podspec.job_spec(task) if not has_files(task) and (task.run or task.setup) else None
     made = podspec.Plan(
         task=task,
         name=options.name,
         facts=found,
-        settings=settings.load(),
+        settings=own,
         identity=key,
         code=code(),
         user=identity.user(),
         job=job,
         request=chosen.request,
-        parts=tuple(_parts(chosen, options)),
+        parts=(*_parts(chosen, options), *registry.parts(task, options.name, own)),
         down=options.down,
         annotations={SHAPE: json.dumps(shape(task)), **ports.told(task.resources.ports, options.exposure)},
     )

@@ -11,10 +11,12 @@ from typing import Any
 from kubectl_sky import names, podmerge, quantity, scheduling
 from kubectl_sky.capacity.device_request import DeviceRequest, count
 from kubectl_sky.capacity.nodes import Node
+from kubectl_sky.parts import pulling
 from kubectl_sky.parts.claims import CLAIM
 from kubectl_sky.parts.part import Part
 from kubectl_sky.settings import Settings
 from kubectl_sky.task import Task
+from kubectl_sky.taskfile.envs import DOCKER_LOGIN
 
 Manifest = dict[str, Any]
 
@@ -57,6 +59,7 @@ class Facts:
     pod_security: str = "privileged"  # the level that the namespace enforces
     nodes: tuple[Node, ...] | None = None  # None: may not be read
     runtime_classes: frozenset[str] = frozenset()
+    pull_secrets: tuple[str, ...] = ()  # of the service account, read where the task brings its own
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,11 @@ class Plan:
     down: bool = False
     annotations: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def notes(self) -> list[str]:
+        """What its parts say to the user."""
+        return [note for part in self.parts for note in part.notes]
+
 
 def render(plan: Plan) -> list[Manifest]:
     """[Secret, ConfigMap, (Service, what parts add,) Job], in the order in which they should be created."""
@@ -100,13 +108,19 @@ def hidden(rendered: list[Manifest]) -> list[Manifest]:
     return [{**m, "data": dict.fromkeys(m["data"], blank)} if m["kind"] == "Secret" else m for m in rendered]
 
 
+def has_secrets(plan: Plan) -> bool:
+    """Whether its Secrets hold what only the user knows."""
+    given = [manifest for part in plan.parts for manifest in part.manifests if manifest["kind"] == "Secret"]
+    return bool(plan.task.secrets or given)
+
+
 def job_spec(task: Task, envs: dict[str, str] | None = None) -> dict[str, Any]:
     """What the agent in the pod is told to run."""
     return {
         "name": task.name,
         "setup": task.setup,
         "run": task.run,
-        "envs": {**task.envs, **task.secrets, **(envs or {})},
+        "envs": {k: v for k, v in {**task.envs, **task.secrets, **(envs or {})}.items() if k not in DOCKER_LOGIN},
         "gpus": gpus(task),
         "num_nodes": task.num_nodes,
     }
@@ -186,7 +200,7 @@ def _service(plan: Plan) -> Manifest:
 
 
 def _job(plan: Plan) -> Manifest:
-    task = plan.task
+    task, facts = plan.task, plan.facts
     annotations = {
         "kubectl-sky/user": plan.user,
         "kubectl-sky/resources": summary(task),
@@ -208,7 +222,7 @@ def _job(plan: Plan) -> Manifest:
             "parallelism": task.num_nodes,
             "backoffLimit": 0,
             "ttlSecondsAfterFinished": KEEP_DOWN_SECONDS if plan.down else KEEP_FAILED_SECONDS,
-            "template": podmerge.merge(pod, _pod_config(task)),
+            "template": pulling.with_secrets(podmerge.merge(pod, _pod_config(task)), plan.parts, facts.pull_secrets),
         },
     }
 
@@ -219,6 +233,11 @@ def sketch(task: Task, request: DeviceRequest | None, nodes: Sequence[Node] | No
     where = scheduling.fields("", task.num_nodes, request, task.resources.use_spot, nodes)
     merged = podmerge.merge({"spec": {"containers": containers, **where}}, _pod_config(task))
     return dict(merged["spec"])
+
+
+def service_account(task: Task) -> str:
+    """Whose name the pods bear."""
+    return str((_pod_config(task).get("spec") or {}).get("serviceAccountName") or "default")
 
 
 def _pod_config(task: Task) -> dict[str, Any]:

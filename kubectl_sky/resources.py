@@ -278,7 +278,7 @@ def image(value: str) -> str:
 def images(value: Any) -> tuple[str | None, dict[str, str]]:
     """image_id -> (the image, images by context)."""
     if value is None or isinstance(value, str):
-        return (image(value) if value is not None else None), {}
+        return (image(value) if value is not None and value.strip().lower() != "none" else None), {}
     by_context = {str(key): image(item) for key, item in value.items() if key not in (None, "docker")}
     chosen = value.get("docker") or value.get(None)
     return (image(chosen) if chosen else None), by_context

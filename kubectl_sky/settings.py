@@ -30,6 +30,8 @@ class Settings:
     expose_host: str = ""  # of an Ingress or a Gateway's route, e.g. {name}-{port}.apps.example.com; "": paths
     ingress_class: str = ""  # "": the cluster's default
     gateway: str = ""  # NAME or NAMESPACE/NAME
+    image_pull_secret: str = ""  # names, comma-separated, of Secrets that all tasks' images are pulled with
+    docker_config: str = "false"  # true | false | hosts: whether this machine's docker login goes along with a task
     image_volumes: str = "auto"  # auto | true | false: mount the runtime image instead of copying from it
 
     def own_image(self, image: str) -> str:

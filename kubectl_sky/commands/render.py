@@ -38,8 +38,10 @@ def render(
     exposure = exposing.wanted(expose, task.resources)
     options = planning.Options(planning.name_of(task, cluster_name), down=down, exposure=exposure)
     plan = planning.plan(planning.blind(task), options, podspec.Facts(), identity.new_identity())
+    for note in plan.notes:
+        print(f"note: {note}", file=sys.stderr)
     rendered = podspec.render(plan)
-    if task.secrets and not show_secrets:
+    if podspec.has_secrets(plan) and not show_secrets:
         rendered = podspec.hidden(rendered)
         print("note: secrets are hidden; --show-secrets shows them, for `kubectl apply`", file=sys.stderr)
     print(manifests(rendered, Format.JSON if form is Format.JSON else Format.YAML), end="")

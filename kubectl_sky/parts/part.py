@@ -15,6 +15,7 @@ class Part:
 
     `volumes` of the pod; `mounts`, `env` and `ports` of the task's container; more containers; `pod`: other fields
     of its spec.
+    `pull_secrets`: names of Secrets for images, beside those of pod_config; `notes`: lines for the user.
     """
 
     manifests: tuple[Fields, ...] = ()
@@ -25,3 +26,5 @@ class Part:
     init_containers: tuple[Fields, ...] = ()
     containers: tuple[Fields, ...] = ()
     pod: Fields = field(default_factory=dict)
+    pull_secrets: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
