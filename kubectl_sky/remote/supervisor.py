@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 
+import links
 import process
 import wire
 
@@ -373,6 +374,7 @@ def main():
     os.makedirs(JOBS, exist_ok=True)
     os.chmod(JOBS, 0o777)
     link_session_tools()
+    links.make(process.HOME)
     threading.stack_size(256 << 10)
     threading.Thread(target=hold_alive, daemon=True).start()
     listener = wire.listen(wire.SUPERVISOR)
