@@ -12,6 +12,7 @@ from kubectl_sky.diagnosis import happened, limits, state
 from kubectl_sky.diagnosis.happened import Happened
 from kubectl_sky.diagnosis.hints import located
 from kubectl_sky.output import Format, age, dump
+from kubectl_sky.taskfile import field_help
 
 if TYPE_CHECKING:
     from kubectl_sky.diagnosis.why import Why
@@ -20,10 +21,14 @@ if TYPE_CHECKING:
 
 def explain(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A cluster (see: kubectl sky status)")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME | task[.FIELD]", help="A cluster, or a field of the task file such as task.envs"),
+    ],
     output: Annotated[str | None, typer.Option("-o", "--output", metavar="FORMAT", help="json or yaml")] = None,
+    recursive: Annotated[bool, typer.Option("--recursive", help="Of task: all fields below")] = False,
 ) -> int:
-    """Say why a cluster is not running, and what to do.
+    """Say why a cluster is not running, and what to do; or what a field of the task file means.
 
     How it is and since when; the reason, node by node when it has no place, with what holds the room; what
     happened last; the limit of the wait; the next step.
@@ -32,7 +37,13 @@ def explain(
     Examples:
       kubectl sky explain my-task
       kubectl sky explain my-task -o json
+      kubectl sky explain task                            # the fields of a task file; needs no cluster
+      kubectl sky explain task.resources.accelerators
+      kubectl sky explain job/task                        # the cluster that is called task
     """
+    if field_help.is_field_path(name):
+        return _field(name, recursive, output)
+    name = name.removeprefix("job/")
     from kubectl_sky import kube
     from kubectl_sky.diagnosis import why
 
@@ -46,6 +57,17 @@ def explain(
         sys.stdout.write("\n".join(screen(told, cluster)) + "\n")
     else:
         sys.stdout.write(dump(as_dict(told, cluster), form))
+    return 0
+
+
+def _field(path: str, recursive: bool, output: str | None) -> int:
+    form = Format.parse(output, Format.TABLE, Format.JSON, Format.YAML)
+    if form is Format.TABLE:
+        sys.stdout.write(field_help.screen(path, recursive))
+    else:
+        from kubectl_sky.taskfile.schema import of_field
+
+        sys.stdout.write(dump(of_field(field_help.find(path)), form))
     return 0
 
 

@@ -10,7 +10,7 @@ from kubectl_sky.taskfile.field import Field, Report, check, join
 from kubectl_sky.taskfile.problem import shown
 from kubectl_sky.taskfile.taskyaml import Node
 
-_HEADER = Field("", "map", fields=(
+HEADER = Field("", "map", fields=(
     Field("name", "text"),
     Field("execution", "text", choices=("serial", "parallel"), exact_case=True),
     Field("primary_tasks", "list", item=Field("", "text")),
@@ -29,18 +29,18 @@ def split(documents: list[Node], report: Report) -> tuple[str, dict[str, Any], l
         _check_group(first, documents[1:], report)
         return "group", first.raw(), documents[1:]
     if set(first.value) in ({"name"}, {"name", "execution"}):
-        check(first, _HEADER, "", report)
+        check(first, HEADER, "", report)
         return ("pipeline" if len(documents) > 2 else "task"), first.raw(), documents[1:]
     return "pipeline", {}, documents
 
 
 def _check_group(header: Node, jobs: list[Node], report: Report) -> None:
-    known = {field.name for field in _HEADER.fields}
+    known = {field.name for field in HEADER.fields}
     for key, key_node, _ in list(header.entries()):
         if key not in known:
             report.warn(key_node, str(key), "is unknown in a job group's header and ignored")
             del header.value[key]
-    check(header, _HEADER, "", report)
+    check(header, HEADER, "", report)
     name = header.get("name")
     if name is None or not re.fullmatch(r"[\w-]+", str(name.value)):
         report.error(name or header, "name", "a job group needs a name of letters, digits, `-` and `_`")
@@ -147,14 +147,12 @@ def _check_units(part: Node, path: str, report: Report) -> None:
     """`GiB` is no unit of SkyPilot's."""
     for name in ("memory", "disk_size"):
         node = part.get(name)
-        match = re.fullmatch(r"([0-9.]+ *[KMGTP])i(B)(\+?)", node.value, re.IGNORECASE) if _is_text(node) else None
-        if node is not None and match and not node.origin:
+        if node is None or node.kind != "text" or node.origin:
+            continue
+        match = re.fullmatch(r"([0-9.]+ *[KMGTP])i(B)(\+?)", node.value, re.IGNORECASE)
+        if match:
             report.warn(node, join(path, name), f"{shown(node.value)} is no form of SkyPilot's",
                         f"the same in both: {''.join(match.groups())}")  # fmt: skip
-
-
-def _is_text(node: Node | None) -> bool:
-    return node is not None and node.kind == "text"
 
 
 def _check_labels(part: Node, path: str, report: Report) -> None:
