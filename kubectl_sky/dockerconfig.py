@@ -86,7 +86,7 @@ def _pair(entry: Any) -> tuple[str, str] | None:
         return _usable(TOKEN, "", str(path()))
     if entry.get("auth"):
         try:
-            user, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
+            user, _, password = base64.b64decode(entry["auth"], validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError, TypeError):
             raise Failure(f"{path()} has an `auth` that cannot be read") from None
         return (user, password.rstrip("\0")) if password else None

@@ -245,7 +245,9 @@ def _pull_failure(said: str, events: Sequence[Object]) -> str:
 def _not_pulled(pod: Object, container: Object, reason: str, said: str) -> State:
     """At the first failure kubelet tries again at once; only when it backs off it is sure."""
     image = str(container.get("image"))
-    why, hint, transient = pulling.explained(image, said, (pod.get("spec") or {}).get("nodeName") or "")
+    spec = pod.get("spec") or {}
+    secrets = [str(one.get("name")) for one in spec.get("imagePullSecrets") or ()]
+    why, hint, transient = pulling.explained(image, said, spec.get("nodeName") or "", secrets)
     sure = reason == "ImagePullBackOff" and not transient
     text = f"pod {_name(pod)}: the image {image} {'cannot' if sure else 'could not'} be pulled: {why}"
     return State(FAILED if sure else STARTING, reason, text, hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -16,10 +17,16 @@ class Cause(NamedTuple):
 
 
 _LOGIN = (
-    "check the name; if it is private: kubectl create secret docker-registry pull --docker-server=HOST "
-    "--docker-username=… --docker-password=…; "
-    "config.kubernetes.pod_config.spec: {imagePullSecrets: [{name: pull}]}"
+    "check the name; if it is private, with one of: --secret SKYPILOT_DOCKER_USERNAME=… --secret "
+    "SKYPILOT_DOCKER_PASSWORD=… --secret SKYPILOT_DOCKER_SERVER={host}; this machine's docker login: "
+    "KUBECTL_SKY_DOCKER_CONFIG={host}; a Secret: kubectl create secret docker-registry pull --docker-server={host} "
+    "--docker-username=… --docker-password=…, and KUBECTL_SKY_IMAGE_PULL_SECRET=pull or pod_config's imagePullSecrets"
 )
+_WRONG = (
+    "check the user, the password and the server {host} of the login (SKYPILOT_DOCKER_*, or the Secret), and the "
+    "image's name; then launch it again"
+)
+_LOGGED_IN = "its registry {host} does not let it be pulled with the login of Secret {secrets}, or has no such image"
 _CHECK = "check the name of the image (`image_id`)"
 # the first that matches counts
 CAUSES = (
@@ -88,14 +95,18 @@ CAUSES = (
 )
 
 
-def explained(image: str, said: str, node: str = "") -> tuple[str, str, bool]:
-    """(why, next step, whether waiting may help) for an image that cannot be pulled; `said` is kubelet's message."""
+def explained(image: str, said: str, node: str = "", secrets: Sequence[str] = ()) -> tuple[str, str, bool]:
+    """(why, next step, whether waiting may help) for an image that cannot be pulled; `said` is kubelet's message.
+
+    `secrets`: the names of those that the pod pulls with.
+    """
     text = said.replace(f'"{image}"', "").replace(image, "")  # its name may look like a cause
     for cause in CAUSES:
         if re.search(cause.pattern, text, re.IGNORECASE):
             where = f" {node}" if node else ""
-            why = cause.text.format(host=host(image), where=where)
-            return why, cause.hint.replace("{image}", image), cause.transient
+            text, hint = (_LOGGED_IN, _WRONG) if secrets and cause.hint is _LOGIN else (cause.text, cause.hint)
+            why = text.format(host=host(image), where=where, secrets=", ".join(secrets))
+            return why, hint.replace("{image}", image).replace("{host}", host(image)), cause.transient
     return last_words(said), "check the name of the image and the right to pull it (image_id; imagePullSecrets)", False
 
 
