@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from kubectl_sky import facts, kube, optimizer, podspec, registry, settings
+from kubectl_sky import facts, kube, optimizer, planning, podspec, registry, settings
 from kubectl_sky.api import kubeconfig
 from kubectl_sky.api.connection import Connection
 from kubectl_sky.capacity.nodes import Node
 from kubectl_sky.errors import ClusterFailure, UsageError
 from kubectl_sky.optimizer import Candidate, Place
 from kubectl_sky.output import table
+from kubectl_sky.volumes import wanted
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
@@ -91,6 +92,7 @@ def choose(places: Sequence[Cluster], task: Task) -> Choice:
         len(options) * len(places) > 1,
         lambda found: _enough(task, found),
         podspec.service_account(task) if registry.wanted(task, own) else None,
+        frozenset(one.name for one in wanted.of(task) if one.name) if task.volumes else None,
     )
     with ThreadPoolExecutor(len(places)) as pool:
         asked = [pool.submit(facts.gather, one, own, need) for one in places]
@@ -106,6 +108,7 @@ def choose(places: Sequence[Cluster], task: Task) -> Choice:
         offers.append(Place(cluster.context, there.nodes, there.usage, False, settings.prices(cluster.context)))
     if not offers:
         raise ClusterFailure("no context answers:\n  " + "\n  ".join(away))
+    offers = _with_volumes(task, offers, known)
     considered = optimizer.candidates(task, offers)
     if not any(one.possible for one in considered):
         considered = optimizer.candidates(task, [_growing(known[one.context][0], one) for one in offers])
@@ -117,6 +120,15 @@ def choose(places: Sequence[Cluster], task: Task) -> Choice:
 def _enough(task: Task, found: list[Node]) -> bool:
     """Whether the first page of nodes tells that the task can run."""
     return any(not one.lack for one in optimizer.candidates(task, [Place("", tuple(found))]))
+
+
+def _with_volumes(task: Task, offers: list[Place], known: dict[str, tuple[Cluster, podspec.Facts]]) -> list[Place]:
+    """Only the contexts that have the task's volumes, if any has; else all: the refusal then tells what is missing."""
+    if not task.volumes or len(offers) == 1:
+        return offers
+    asked = [(one, known[one.context][1]) for one in offers]
+    has = [one for one, found in asked if not planning.unmountable(task, "", found)]
+    return has or offers
 
 
 def _growing(cluster: Cluster, place: Place) -> Place:

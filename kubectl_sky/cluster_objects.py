@@ -18,13 +18,14 @@ COLLECTIONS = {
     "Secret": "/api/v1/namespaces/{}/secrets",
     "ConfigMap": "/api/v1/namespaces/{}/configmaps",
     "Service": "/api/v1/namespaces/{}/services",
+    "PersistentVolumeClaim": "/api/v1/namespaces/{}/persistentvolumeclaims",
     "ResourceClaimTemplate": "/apis/resource.k8s.io/v1/namespaces/{}/resourceclaimtemplates",
     "Ingress": "/apis/networking.k8s.io/v1/namespaces/{}/ingresses",
     "HTTPRoute": "/apis/gateway.networking.k8s.io/v1/namespaces/{}/httproutes",
     "Pod": "/api/v1/namespaces/{}/pods",
 }
 # only some clusters have them, or let everybody read them
-OPTIONAL = ("ResourceClaimTemplate", "Ingress", "HTTPRoute")
+OPTIONAL = ("ResourceClaimTemplate", "PersistentVolumeClaim", "Ingress", "HTTPRoute")
 
 
 def collection(cluster: Cluster, kind: str) -> str:
@@ -130,7 +131,20 @@ def _put(cluster: Cluster, manifest: Manifest) -> None:
             text = f"namespace {cluster.namespace} has a {kind} {name!r} {whose}"
             raise Failure(text, "choose another name: -c NAME") from None
         cluster.delete(f"{path}/{name}")
-        cluster.create(path, manifest)
+        _create_after(cluster, path, manifest)
+
+
+def _create_after(cluster: Cluster, path: str, manifest: Manifest, seconds: float = 20.0) -> None:
+    """Makes an object whose namesake was just deleted: a claim goes only when its finalizer is off."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            cluster.create(path, manifest)
+            return
+        except ApiError as error:
+            if error.reason != "AlreadyExists" or time.monotonic() > deadline:
+                raise
+        time.sleep(0.2)
 
 
 def remove(cluster: Cluster, name: str, seconds: float = 60.0) -> None:

@@ -14,6 +14,7 @@ from kubectl_sky.capacity.nodes import Node
 from kubectl_sky.errors import ApiError
 from kubectl_sky.podspec import Facts
 from kubectl_sky.settings import Settings
+from kubectl_sky.volumes import reading
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
@@ -32,16 +33,18 @@ class Need:
     several: bool = False  # alternatives to choose from by what is free
     enough: Callable[[list[Node]], bool] | None = None
     service_account: str | None = None  # whose Secrets to pull with must be known
+    volumes: frozenset[str] | None = None  # names of the task's; None: it has no volumes at all
 
 
 def gather(cluster: Cluster, settings: Settings, need: Need) -> tuple[Facts, Inventory]:
     """The facts for a pod, and what the nodes have."""
-    with ThreadPoolExecutor(5) as pool:
+    with ThreadPoolExecutor(6) as pool:
         version = pool.submit(cluster.get, "/version")
         namespace = pool.submit(_get, cluster, f"/api/v1/namespaces/{cluster.namespace}")
         classes = pool.submit(_get, cluster, "/apis/node.k8s.io/v1/runtimeclasses") if need.accelerators else None
         account = pool.submit(_get, cluster, _account(cluster, need)) if need.service_account else None
-        enough = None if need.accelerators else need.enough
+        storage = pool.submit(reading.read, cluster, need.volumes) if need.volumes is not None else None
+        enough = None if need.accelerators or storage else need.enough
         there = inventory.read(cluster, need.accelerators or need.several, need.accelerators, enough)
     labels = (namespace.result() or {}).get("metadata", {}).get("labels") or {}
     found = (classes.result() if classes else None) or {"items": []}
@@ -52,6 +55,7 @@ def gather(cluster: Cluster, settings: Settings, need: Need) -> tuple[Facts, Inv
         pod_security=labels.get(ENFORCE, "privileged"),
         nodes=there.nodes,
         runtime_classes=frozenset(item["metadata"]["name"] for item in found["items"]),
+        storage=storage.result() if storage else None,
         pull_secrets=tuple(one["name"] for one in pulling if one.get("name")),
     )
     return facts, there

@@ -11,9 +11,10 @@ from typing import Any
 from kubectl_sky import identity, images, names, optimizer, podspec, registry, settings
 from kubectl_sky import task as tasks
 from kubectl_sky.errors import TaskErrors, UsageError
-from kubectl_sky.parts import claims, ports
+from kubectl_sky.parts import claims, ports, volumes
 from kubectl_sky.parts.part import Part
 from kubectl_sky.task import Task
+from kubectl_sky.volumes import fits, wanted
 
 SHAPE = "kubectl-sky/shape"  # annotation: what the task's nodes are, to compare a second launch with
 SECRET_LIMIT = 1 << 20
@@ -41,6 +42,8 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
     task = images.resolved(chosen.task, chosen.place.context)
     if problem := images.missing(task, chosen.place.context):
         raise TaskErrors([problem])
+    if problems := unmountable(task, options.name, found, chosen.request.key if chosen.request else None):
+        raise TaskErrors(problems)
     chosen, own = replace(chosen, task=task), settings.load()
     job = podspec.job_spec(task) if not has_files(task) and (task.run or task.setup) else None
     made = podspec.Plan(
@@ -53,7 +56,7 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
         user=identity.user(),
         job=job,
         request=chosen.request,
-        parts=(*_parts(chosen, options), *registry.parts(task, options.name, own)),
+        parts=(*_parts(chosen, options, found), *registry.parts(task, options.name, own)),
         down=options.down,
         annotations={SHAPE: json.dumps(shape(task)), **ports.told(task.resources.ports, options.exposure)},
     )
@@ -64,13 +67,23 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
     return made
 
 
-def _parts(chosen: optimizer.Candidate, options: Options) -> Iterator[Part]:
+def _parts(chosen: optimizer.Candidate, options: Options, found: podspec.Facts) -> Iterator[Part]:
     """What features of the task add to its manifests."""
     if chosen.request and chosen.request.claim:
         yield claims.part(options.name, chosen.request)
     task = chosen.task
     if task.resources.ports:
         yield ports.part(options.name, task.num_nodes, task.resources.ports, options.exposure)
+    if task.volumes:
+        yield volumes.part(options.name, wanted.of(task), found.storage, task.num_nodes)
+
+
+def unmountable(task: Task, name: str, found: podspec.Facts, gpus: str | None = None) -> list[tasks.Problem]:
+    """What stands against the volumes of the task; nothing where no cluster was asked. `gpus`: their resource."""
+    if not task.volumes or found.storage is None:
+        return []
+    where = fits.Where(found.storage, found.pod_security, found.nodes, gpus)
+    return fits.problems(task, name, wanted.of(task), where)
 
 
 def blind(task: Task, context: str = "") -> optimizer.Candidate:
@@ -82,7 +95,8 @@ def shape(task: Task) -> dict[str, Any]:
     """What a task demands of its nodes; None for what it leaves open."""
     r = task.resources
     gpus = [f"{a.name}:{a.count:g}" for a in r.accelerators[:1]]
-    return {"cpus": r.cpus, "memory": r.memory, "accelerators": gpus or None, "image": r.image_id}
+    mounted = {"volumes": wanted.shape(task)} if task.volumes else {}
+    return {"cpus": r.cpus, "memory": r.memory, "accelerators": gpus or None, "image": r.image_id, **mounted}
 
 
 def has_files(task: Task) -> bool:

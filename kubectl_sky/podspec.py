@@ -17,6 +17,7 @@ from kubectl_sky.parts.part import Part
 from kubectl_sky.settings import Settings
 from kubectl_sky.task import Task
 from kubectl_sky.taskfile.envs import DOCKER_LOGIN
+from kubectl_sky.volumes.storage import Storage
 
 Manifest = dict[str, Any]
 
@@ -59,6 +60,7 @@ class Facts:
     pod_security: str = "privileged"  # the level that the namespace enforces
     nodes: tuple[Node, ...] | None = None  # None: may not be read
     runtime_classes: frozenset[str] = frozenset()
+    storage: Storage | None = None  # None: no cluster was asked, or the task has no volumes
     pull_secrets: tuple[str, ...] = ()  # of the service account, read where the task brings its own
 
 
@@ -273,7 +275,7 @@ def _pod(plan: Plan) -> dict[str, Any]:
     spot, classes = task.resources.use_spot, facts.runtime_classes
     where = scheduling.fields(plan.name, task.num_nodes, plan.request, spot, facts.nodes, classes)
     for part in plan.parts:
-        pod.update(part.pod)
+        pod = podmerge.merge(pod, dict(part.pod))
     return {**pod, **where}
 
 

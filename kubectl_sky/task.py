@@ -24,6 +24,7 @@ from kubectl_sky.taskfile.problem import Problem
 from kubectl_sky.taskfile.taskyaml import MAX_BYTES, Loaded, Node, load
 
 __all__ = [
+from kubectl_sky.taskfile.volumes import check_volumes
     "Accelerator", "Autostop", "FileMount", "GitSource", "Overrides", "Problem", "Resources", "SecretRef", "Task",
     "TaskErrors", "TaskFile", "parse", "parse_all", "read_env_file", "read_file", "unsupported", "variables",
 ]  # fmt: skip
@@ -153,7 +154,7 @@ class _Draft:
         envs.check_docker_login(self.envs, self.secrets, root, report)
         mounts.check_workdir(root.get("workdir"), self.base, report)
         mounts.check_file_mounts(root.get("file_mounts"), root.get("workdir") is not None, self.base, report)
-        mounts.check_volumes(root.get("volumes"), report)
+        check_volumes(root.get("volumes"), report)
 
     def build(self, source: str) -> Task:
         """The model; only after checks without a problem."""
@@ -185,9 +186,6 @@ def unsupported(task: Task) -> list[Problem]:
         if not mount.is_local:
             path = join("file_mounts", mount.dst)
             found.append(task.problem(path, "buckets are not supported yet", "copy it in `setup`"))
-    for dst in task.volumes:
-        hint = "use config.kubernetes.pod_config with volumes and volumeMounts"
-        found.append(task.problem(join("volumes", dst), "volumes are not supported yet", hint))
     for ref in task.secret_refs:
         if ref.name not in task.secrets:
             hint = f"--secret {ref.name}=VALUE"

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 # The Job goes first: it makes no new pods then.
-ORDER = ("Job", "Pod", "Ingress", "HTTPRoute", "Service", "ConfigMap", "Secret", "ResourceClaimTemplate")
+ORDER = (
+    "Job", "Pod", "Ingress", "HTTPRoute", "Service", "ConfigMap", "Secret", "PersistentVolumeClaim",
+    "ResourceClaimTemplate",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,9 @@ VOLUME = Field("", "text|map", "A volume: its name, or a map.", (
               choices=("ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany", "ReadOnlyMany")),
         Field("namespace", "text"), Field("host_path", "text"), Field("cleanup_on_deletion", "bool"),
     )),
-    Field("host_path", "text", internal=True),
+    Field("host_path", "text", "A folder of the node (our addition)."),
+    Field("nfs", "text", "A folder of an NFS server, as server:/path (our addition)."),
+    Field("read_only", "bool", "Not to be written (our addition)."),
 ))  # fmt: skip
 
 VOLUMES = Field("volumes", "map", value=VOLUME)

@@ -192,20 +192,6 @@ def _is_file(text: str, base: Path) -> bool:
     return _exists(path) and not _exists(path, as_folder=True)
 
 
-def check_volumes(node: Node | None, report: Report) -> None:
-    """Destinations and kinds of `volumes`, whose shape was checked."""
-    for key, key_node, value in node.entries() if node is not None else ():
-        path = join("volumes", key)
-        if not isinstance(key, str) or not key.startswith(("/", "~")):
-            report.error(key_node, path, 'a destination should start with "/" or "~"')
-        elif key.endswith("/"):
-            report.error(key_node, path, "a destination cannot end with a slash")
-        if value.kind == "map" and value.get("host_path") is not None:
-            report.error(value, path, "`host_path` works on Slurm only", "use a k8s-hostpath volume")
-        elif value.kind == "map" and value.get("size") is None and value.get("name") is None:
-            report.error(value, path, "`name` (an existing volume) or `size` (a new one) is missing")
-
-
 def build_workdir(value: Any, base: Path) -> Path | GitSource | None:
     """The model of a checked workdir."""
     if isinstance(value, dict):
