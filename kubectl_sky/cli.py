@@ -34,6 +34,7 @@ VERBS: dict[str, Verb] = {
     "launch": Verb("launch:launch", "Run a task, in a new cluster or again in the one that is there", RUN, 0),
     "exec": Verb("exec:exec_", "Run more in a cluster that is up, without setup", RUN, 1),
     "ssh": Verb("ssh:ssh", "Open a shell, or run a command, in a cluster", RUN, 1),
+    "port-forward": Verb("port_forward:port_forward", "Reach ports of a cluster from this machine", RUN),
     "status": Verb("status:status", "List clusters and how they are", LOOK),
     "explain": Verb("explain:explain", "Say why a cluster is not running; what a task's field means", LOOK),
     "gpus": Verb("gpus:gpus", "Show the GPUs of the cluster, and which are free", LOOK),
@@ -229,7 +230,7 @@ def overview(program: str) -> str:
     lines = [ABOUT, "", EXAMPLES.replace("kubectl sky", program)]
     for group in dict.fromkeys(verb.group for verb in VERBS.values()):
         lines += ["", f"{group}:"]
-        lines += [f"  {name:<10} {verb.help}" for name, verb in VERBS.items() if verb.group == group]
+        lines += [f"  {name:<12} {verb.help}" for name, verb in VERBS.items() if verb.group == group]
     lines += ["", "Kubernetes connection (with every verb, at any place):"]
     lines += [f"  {left:<30} {right}" for left, right in connection_help()]
     return "\n".join([*lines, "", f"Usage: {program} VERB [FLAGS]; more of each: {program} VERB --help"])
