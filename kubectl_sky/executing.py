@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kubectl_sky import cluster_objects, podspec, running
 from kubectl_sky.errors import UsageError
-from kubectl_sky.files import collect, uploading
+from kubectl_sky.files import collect, gitclone, uploading
 from kubectl_sky.output import Progress
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ def execute(cluster: Cluster, name: str, task: Task, detach: bool) -> int:
     """Sends the files, queues the job, follows it; returns its exit code. Raises Failure."""
     if not task.run:
         raise UsageError("there is nothing to run", cluster.connection.command("exec", f"{name} COMMAND"))
-    with Progress() as progress:
-        files = collect.collect(uploading.mounts(task))
+    with Progress() as progress, gitclone.fetched(task, progress) as source:
+        files = collect.collect(uploading.mounts(source.task))
         pods = cluster_objects.pods(cluster, name)
         head = running.Head(cluster, name)
         if pods and cluster_objects.rank(pods[0]) == 0 and running.task_up(pods[0]):
@@ -32,6 +32,7 @@ def execute(cluster: Cluster, name: str, task: Task, detach: bool) -> int:
             raise UsageError(f"{name} has {len(pods)} node(s), the task wants {task.num_nodes}")
         if files.mounts:
             uploading.send(cluster, files, head(), len(pods), progress)
+        source.release()
         spec = {**podspec.job_spec(replace(task, setup=None)), "cpus": task.resources.cpus}
         request = {"op": "submit", "spec": spec, "follow": not detach}
         result = running.follow(cluster, name, request, task.num_nodes, head, progress)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import choosing, cluster_objects, exposing, identity, images, planning, podspec, registry, running
 from kubectl_sky.errors import EXIT_INTERRUPT, Failure, Unreachable, UsageError
-from kubectl_sky.files import collect, uploading
+from kubectl_sky.files import collect, gitclone, uploading
 from kubectl_sky.output import Progress
 from kubectl_sky.planning import Options
 from kubectl_sky.startup import Startup
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 def launch(cluster: Cluster, task: Task, options: Options) -> int:
     """Runs the task; returns its exit code (0 when detached). Raises Failure."""
     cluster.kubectl()  # first: nothing is made where it is missing
-    with Progress(f"Launching {options.name}") as progress:
-        files = collect.collect(uploading.mounts(task))  # nor for files that cannot be read
+    with Progress(f"Launching {options.name}") as progress, gitclone.fetched(task, progress) as source:
+        files = collect.collect(uploading.mounts(source.task))  # nor for files that cannot be read
         cluster, job, request = _pods(cluster, task, options, progress)
         there = job["spec"].get("parallelism", 1)
         head = Startup(cluster, job).wait(progress, options.timeout)
         if files.mounts:
             uploading.send(cluster, files, head, there, progress)
+        source.release()
         if request is None:
             if not (task.run or task.setup):
                 progress.close()

@@ -101,7 +101,7 @@ def shape(task: Task) -> dict[str, Any]:
 
 def has_files(task: Task) -> bool:
     """Whether local files go along: the first job then waits for them."""
-    return isinstance(task.workdir, Path) or any(mount.is_local for mount in task.file_mounts)
+    return task.workdir is not None or any(mount.is_local for mount in task.file_mounts)
 
 
 def misfits(task: Task, there: dict[str, Any]) -> list[str]:

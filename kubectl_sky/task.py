@@ -180,8 +180,6 @@ def _a(node: Node) -> str:
 def unsupported(task: Task) -> list[Problem]:
     """What was understood but cannot be launched by this version."""
     found = []
-    if isinstance(task.workdir, GitSource):
-        found.append(task.problem("workdir", "a git repository as workdir is not supported yet", "clone it in `setup`"))
     for mount in task.file_mounts:
         if not mount.is_local:
             path = join("file_mounts", mount.dst)

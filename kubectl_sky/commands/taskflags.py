@@ -24,6 +24,8 @@ Text = str | None
 _OPTIONS: dict[str, tuple[Any, str, str | None, str]] = {
     "name": (Text, "--name", "NAME", "Name of the task"),
     "workdir": (Text, "--workdir", "DIR", "Folder to take along; commands start in it"),
+    "git_url": (Text, "--git-url", "URL", "Git repository to take along as the workdir"),
+    "git_ref": (Text, "--git-ref", "REF", "Its branch, tag or commit (default: its main branch)"),
     "num_nodes": (int | None, "--num-nodes", "N", "Number of nodes (pods)"),
     "cpus": (Text, "--cpus", "N", "CPUs a node, e.g. 4 or 4+"),
     "memory": (Text, "--memory", "GIB", "Memory a node in GiB, e.g. 16 or 16+"),
@@ -46,6 +48,8 @@ class TaskFlags:
 
     name: str | None = None
     workdir: str | None = None
+    git_url: str | None = None
+    git_ref: str | None = None
     num_nodes: int | None = None
     cpus: str | None = None
     memory: str | None = None
@@ -63,7 +67,10 @@ class TaskFlags:
     def overrides(self, command: Sequence[str] = ()) -> tasks.Overrides:
         """What is put on top of the task file. UsageError: a bad variable, an env file that cannot be read."""
         given = tasks.variables(self.env or (), self.env_file or (), self.secret or (), self.secret_file or ())
-        same = ("name", "workdir", "num_nodes", "cpus", "memory", "gpus", "image_id", "use_spot", "infra", "disk_size")
+        same = (
+            "name", "workdir", "git_url", "git_ref", "num_nodes", "cpus", "memory", "gpus", "image_id", "use_spot",
+            "infra", "disk_size",
+        )  # fmt: skip
         return tasks.Overrides(
             **{key: getattr(self, key) for key in same},
             ports=tuple(self.ports or ()),

@@ -20,6 +20,8 @@ class Overrides:
 
     name: str | None = None
     workdir: str | None = None
+    git_url: str | None = None
+    git_ref: str | None = None
     num_nodes: int | None = None
     cpus: str | None = None
     memory: str | None = None
@@ -54,6 +56,7 @@ def apply(root: Node, overrides: Overrides, report: Report) -> None:
         value = getattr(overrides, name)
         if value is not None:
             root.value[name] = Node(value, text=str(value), origin=flag)
+    _apply_git(root, overrides, report)
     if overrides.command and root.get("run") is not None:
         report.error(root.value["run"], "run", "a command after `--` cannot be given with a task file that has `run`")
     changes = [(flag, key, also, getattr(overrides, name)) for name, flag, key, also in _RESOURCES]
@@ -61,6 +64,25 @@ def apply(root: Node, overrides: Overrides, report: Report) -> None:
     for flag, key, also, value in changes:
         if value is not None:
             _replace(root, flag, key, also, value)
+
+
+def _apply_git(root: Node, overrides: Overrides, report: Report) -> None:
+    """A workdir from git; a URL alone keeps the file's ref, a ref alone its URL."""
+    for flag, key, value in (("--git-url", "url", overrides.git_url), ("--git-ref", "ref", overrides.git_ref)):
+        if value is None:
+            continue
+        given = Node(value, text=value, origin=flag)
+        there = root.get("workdir")
+        if not value.strip():
+            report.error(given, "workdir", "should not be empty")
+        elif overrides.workdir is not None:
+            report.error(given, "workdir", "cannot be given together with --workdir")
+        elif there is not None and there.kind == "map":
+            there.value[key] = given
+        elif key == "url":
+            root.value["workdir"] = Node({key: given}, origin=flag)
+        else:
+            report.error(given, "workdir", "needs a git repository as workdir", "give its --git-url too")
 
 
 def _replace(root: Node, flag: str, key: str, also: tuple[str, ...], value: Any) -> None:

@@ -313,7 +313,7 @@ def test_buckets_volumes_and_git_are_for_later():
     assert found.workdir == task.GitSource("https://x/y", "main")
     assert found.file_mounts[0].src == "s3://b"
     assert [(problem.line, problem.field) for problem in task.unsupported(found)] == [
-        (1, "workdir"), (2, 'file_mounts["/a"]'), (3, 'volumes["/v"]'),
+        (2, 'file_mounts["/a"]'), (3, 'volumes["/v"]'),
     ]  # fmt: skip
 
 
