@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kubectl_sky import cluster_objects
+from kubectl_sky.commands import status_endpoints
 from kubectl_sky.diagnosis.hints import located
 from kubectl_sky.diagnosis.state import UNSCHEDULABLE
 from kubectl_sky.errors import Failure
@@ -32,6 +33,8 @@ def status(
         str | None, typer.Option("-o", "--output", metavar="FORMAT", help="wide, name, json or yaml")
     ] = None,
     no_headers: Annotated[bool, typer.Option("--no-headers", help="Without the line of headers")] = False,
+    ports: Annotated[bool, typer.Option("--endpoints", help="Where the ports of one cluster can be reached")] = False,
+    port: Annotated[int | None, typer.Option("--endpoint", metavar="PORT", help="The address of one port")] = None,
     watch: Annotated[bool, typer.Option("-w", "--watch", help="Go on, and print what changes")] = False,
 ) -> int:
     """List clusters and how they are.
@@ -41,12 +44,15 @@ def status(
       kubectl sky status
       kubectl sky status 'train-*' -o wide
       kubectl sky status -A -o json
+      kubectl sky status --endpoints web
       kubectl sky status -v             # with the reason under each that is not up
     """
     from kubectl_sky import kube
 
     form = Format.parse(output)
     cluster = kube.connect(ctx.obj)
+    if ports or port is not None:
+        return status_endpoints.show(cluster, wanted or (), port, form, not no_headers)
     why = ctx.obj.verbosity >= 1
     board = Board(cluster, None if everywhere else cluster.namespace, selector, reasons=bool(wanted) or why)
     board.load()
