@@ -10,6 +10,7 @@ from typing import Any
 
 from kubectl_sky import identity, images, names, optimizer, podspec, registry, settings
 from kubectl_sky import task as tasks
+from kubectl_sky.buckets import access
 from kubectl_sky.errors import TaskErrors, UsageError
 from kubectl_sky.parts import claims, ports, volumes
 from kubectl_sky.parts.part import Part
@@ -76,6 +77,7 @@ def _parts(chosen: optimizer.Candidate, options: Options, found: podspec.Facts) 
         yield ports.part(options.name, task.num_nodes, task.resources.ports, options.exposure)
     if task.volumes:
         yield volumes.part(options.name, wanted.of(task), found.storage, task.num_nodes)
+    yield from access.parts(task, options.name, settings.load())
 
 
 def unmountable(task: Task, name: str, found: podspec.Facts, gpus: str | None = None) -> list[tasks.Problem]:

@@ -32,6 +32,9 @@ class Settings:
     gateway: str = ""  # NAME or NAMESPACE/NAME
     image_pull_secret: str = ""  # names, comma-separated, of Secrets that all tasks' images are pulled with
     docker_config: str = "false"  # true | false | hosts: whether this machine's docker login goes along with a task
+    rclone_image: str = "docker.io/rclone/rclone:1.71.1"  # copies buckets; used by tasks that have some
+    bucket_endpoints: str = ""  # of S3 servers: SCHEME=URL, comma-separated, e.g. s3=http://minio:9000
+    bucket_secret: str = ""  # a Secret of the namespace, the environment of rclone; "": the user's own keys
     image_volumes: str = "auto"  # auto | true | false: mount the runtime image instead of copying from it
 
     def own_image(self, image: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from kubectl_sky import resources as resource_model
 from kubectl_sky.errors import TaskErrors, UsageError
 from kubectl_sky.resources import Accelerator, Autostop, Resources
-from kubectl_sky.taskfile import envs, mounts, rules
+from kubectl_sky.taskfile import buckets, envs, mounts, rules
 from kubectl_sky.taskfile.envfile import read_env_file, variables
 from kubectl_sky.taskfile.envs import SecretRef
 from kubectl_sky.taskfile.field import Report, check, join
@@ -181,9 +181,8 @@ def unsupported(task: Task) -> list[Problem]:
     """What was understood but cannot be launched by this version."""
     found = []
     for mount in task.file_mounts:
-        if not mount.is_local:
-            path = join("file_mounts", mount.dst)
-            found.append(task.problem(path, "buckets are not supported yet", "copy it in `setup`"))
+        if refusal := buckets.refusal(mount):
+            found.append(task.problem(join("file_mounts", mount.dst), *refusal))
     for ref in task.secret_refs:
         if ref.name not in task.secrets:
             hint = f"--secret {ref.name}=VALUE"

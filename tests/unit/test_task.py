@@ -308,13 +308,11 @@ def test_places_for_later_findings():
     assert str(found.problem("resources.cpus", "x")).startswith("task.yaml:3:3: resources.cpus: x")
 
 
-def test_buckets_volumes_and_git_are_for_later():
-    found = one("workdir: {url: https://x/y, ref: main}\nfile_mounts: {/a: s3://b}\nvolumes: {/v: {size: 1Gi}}\nrun: x")
+def test_buckets_and_git():
+    found = one("workdir: {url: https://x/y, ref: main}\nfile_mounts: {/a: s3://b}\nrun: x")
     assert found.workdir == task.GitSource("https://x/y", "main")
     assert found.file_mounts[0].src == "s3://b"
-    assert [(problem.line, problem.field) for problem in task.unsupported(found)] == [
-        (2, 'file_mounts["/a"]'), (3, 'volumes["/v"]'),
-    ]  # fmt: skip
+    assert task.unsupported(found) == []
 
 
 def test_a_source_may_end_with_a_slash(tmp_path):

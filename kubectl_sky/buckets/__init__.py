@@ -1,0 +1,1 @@
+"""Buckets as sources of file_mounts: what a URI means, and with which credentials rclone reads it."""

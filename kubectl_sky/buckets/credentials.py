@@ -1,0 +1,162 @@
+"""With which credentials rclone reads a bucket: from the environment and the files that the vendors' tools know.
+
+Nothing found: the pod's own identity (a cloud's workload identity), which rclone finds by itself.
+"""
+
+from __future__ import annotations
+
+import configparser
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from kubectl_sky.errors import UsageError
+from kubectl_sky.taskfile.buckets import Bucket
+
+Environment = Mapping[str, str]
+GOOGLE_FILE = "google.json"
+_KEYS = {"aws_access_key_id": "access_key_id", "aws_secret_access_key": "secret_access_key",
+         "aws_session_token": "session_token"}  # fmt: skip
+# files of their own beside AWS's, as SkyPilot has them: (credentials, config, profile)
+_OWN_FILES = {
+    "r2": (".cloudflare/r2.credentials", ".cloudflare/r2.config", "r2"),
+    "cw": (".coreweave/cw.credentials", ".coreweave/cw.config", "cw"),
+    "vastdata": (".vastdata/vastdata.credentials", ".vastdata/vastdata.config", "vastdata"),
+}
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A section of rclone's config; `files` lie beside it. `source`: of the credentials, "" for none."""
+
+    options: dict[str, str] = field(repr=False)
+    files: dict[str, str] = field(default_factory=dict, repr=False)
+    source: str = ""
+
+
+def remote(bucket: Bucket, env: Environment, home: Path, endpoints: Mapping[str, str], in_cluster: bool) -> Remote:
+    """The access to a bucket; `in_cluster`: a Secret there has the credentials. Raises UsageError: what is missing."""
+    if bucket.kind == "azure":
+        found = _azure(bucket, env)
+    elif bucket.kind == "gs":
+        found = _google(env, home)
+    else:
+        found = _s3(bucket.kind, env, home, endpoints.get(bucket.kind, ""))
+    if in_cluster:
+        secret = {"access_key_id", "secret_access_key", "session_token", "key", "sas_url", "client_secret"}
+        kept = {name: value for name, value in found.options.items() if name not in secret}
+        found = Remote({**kept, "env_auth": "true"})
+    for name, value in found.options.items():
+        if "\n" in value or "\r" in value or value != value.strip():
+            raise UsageError(f"{bucket.uri}: the {name} of {found.source} has a space or a line's end in it")
+    return found
+
+
+def _s3(kind: str, env: Environment, home: Path, endpoint: str) -> Remote:
+    profile = env.get("AWS_PROFILE", "")
+    direct = (kind == "s3" and not profile) or (kind != "s3" and not _profile(kind, env, home))
+    if direct and env.get("AWS_ACCESS_KEY_ID") and env.get("AWS_SECRET_ACCESS_KEY"):
+        keys = {short: env[name.upper()] for name, short in _KEYS.items() if env.get(name.upper())}
+        source, known = "AWS_ACCESS_KEY_ID", _profile(kind, env, home)
+    else:
+        known = _profile(kind, env, home)
+        keys = {short: known[name] for name, short in _KEYS.items() if known.get(name)}
+        source = known.get("source", "") if keys else ""
+        if kind == "s3" and profile and not known:
+            raise UsageError(f"AWS_PROFILE={profile}: there is no such profile in ~/.aws/credentials or ~/.aws/config")
+    if kind == "s3":
+        endpoint = endpoint or env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or ""
+    endpoint = endpoint or known.get("endpoint_url", "") or _known_endpoint(kind, home)
+    region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") if kind == "s3" else ""
+    region = region or known.get("region") or ("us-east-1" if kind == "s3" and not endpoint else "")
+    if not endpoint and kind != "s3":
+        raise UsageError(
+            f"the endpoint of {kind}:// is not known",
+            f"set `bucket_endpoints: [{kind}=https://HOST]` in kubectl-sky's config, or endpoint_url in the profile "
+            f"`{kind}` of ~/.aws/config",
+        )
+    options = {"type": "s3", "provider": _provider(kind, endpoint), **keys}
+    options |= {name: value for name, value in (("endpoint", endpoint), ("region", region)) if value}
+    return Remote({**options, "env_auth": "false" if keys else "true"}, {}, source)
+
+
+def _provider(kind: str, endpoint: str) -> str:
+    return "Cloudflare" if kind == "r2" else "Other" if endpoint else "AWS"
+
+
+def _known_endpoint(kind: str, home: Path) -> str:
+    if kind == "cw":
+        return "https://cwobject.com"
+    account = _text(home / ".cloudflare/accountid").strip() if kind == "r2" else ""
+    return f"https://{account}.r2.cloudflarestorage.com" if account else ""
+
+
+def _profile(kind: str, env: Environment, home: Path) -> dict[str, str]:
+    """What the profile says, `source` among it; {} where there is none."""
+    name = env.get("AWS_PROFILE") or "default" if kind == "s3" else kind
+    credentials = env.get("AWS_SHARED_CREDENTIALS_FILE") or str(home / ".aws/credentials")
+    config = env.get("AWS_CONFIG_FILE") or str(home / ".aws/config")
+    found = _section(config, f"profile {name}") or _section(config, name)
+    found |= _section(credentials, name)
+    if kind in _OWN_FILES:
+        keys, more, own = _OWN_FILES[kind]
+        found |= _section(str(home / more), f"profile {own}") | _section(str(home / keys), own)
+    return {**found, "source": f"the profile {name}"} if found else {}
+
+
+def _section(file: str, name: str) -> dict[str, str]:
+    parser = configparser.RawConfigParser(strict=False)
+    try:
+        parser.read_string(_text(Path(file).expanduser()))
+    except configparser.Error as error:
+        # its text would quote the line, and so a key
+        raise UsageError(f"{file} cannot be read ({type(error).__name__})", "it is made by `aws configure`") from None
+    return dict(parser[name]) if name in parser else {}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'no text'}") from None
+
+
+def _google(env: Environment, home: Path) -> Remote:
+    options = {"type": "google cloud storage", "env_auth": "true", "bucket_policy_only": "true"}
+    given = env.get("GOOGLE_APPLICATION_CREDENTIALS", "")
+    path = Path(given).expanduser() if given else home / ".config/gcloud/application_default_credentials.json"
+    text = _text(path)
+    if not text:
+        if given:
+            raise UsageError(f"GOOGLE_APPLICATION_CREDENTIALS={given}: there is no such file, or it is empty")
+        return Remote(options)
+    try:
+        json.loads(text)
+    except ValueError:
+        raise UsageError(
+            f"{path} is no JSON", "a service account's key, or `gcloud auth application-default login`"
+        ) from None
+    return Remote(options, {GOOGLE_FILE: text}, str(path))
+
+
+def _azure(bucket: Bucket, env: Environment) -> Remote:
+    found = Remote({"type": "azureblob", "account": bucket.account, "env_auth": "true"})
+    pairs = dict(part.partition("=")[::2] for part in env.get("AZURE_STORAGE_CONNECTION_STRING", "").split(";"))
+    key, own = env.get("AZURE_STORAGE_KEY"), env.get("AZURE_STORAGE_ACCOUNT")
+    if pairs.get("AccountKey") and pairs.get("AccountName", bucket.account) == bucket.account:
+        key, own = pairs["AccountKey"], bucket.account
+    if key and own in (None, "", bucket.account):
+        options = {**found.options, "key": key, "env_auth": "false"}
+        return replace(found, options=options, source="AZURE_STORAGE_KEY")
+    if token := env.get("AZURE_STORAGE_SAS_TOKEN"):
+        container = bucket.path.partition("/")[0]
+        url = f"https://{bucket.account}.blob.core.windows.net/{container}?{token.lstrip('?')}"
+        return Remote({"type": "azureblob", "sas_url": url}, {}, "AZURE_STORAGE_SAS_TOKEN")
+    who = {"tenant": "AZURE_TENANT_ID", "client_id": "AZURE_CLIENT_ID", "client_secret": "AZURE_CLIENT_SECRET"}
+    if all(env.get(name) for name in who.values()):
+        options = {"type": "azureblob", "account": bucket.account, **{key: env[name] for key, name in who.items()}}
+        return Remote(options, {}, "AZURE_CLIENT_ID")
+    return found

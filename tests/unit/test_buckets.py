@@ -1,0 +1,229 @@
+"""Buckets: what their URIs mean, where credentials come from, and what a pod gets of it."""
+
+import base64
+import json
+
+import pytest
+
+from kubectl_sky import planning, podspec
+from kubectl_sky.buckets import credentials
+from kubectl_sky.errors import TaskErrors, UsageError
+from kubectl_sky.settings import PREFIX
+from kubectl_sky.task import parse, unsupported
+from kubectl_sky.taskfile.buckets import Bucket, read
+
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIDENTITY", "AWS_SECRET_ACCESS_KEY": "s3cr3t/key"}
+NAMES = ("AWS_", "AZURE_", "GOOGLE_", PREFIX)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """A machine without credentials."""
+    import os
+
+    for name in [name for name in os.environ if name.startswith(NAMES)]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def buckets(text):
+    return read(parse(f"file_mounts: {text}\nrun: x", "task.yaml")[0].file_mounts)
+
+
+def refused(text):
+    return [str(problem) for problem in unsupported(parse(f"file_mounts: {text}\nrun: x", "task.yaml")[0])]
+
+
+def remote(uri, env=(), home=None, **endpoints):
+    (bucket,) = buckets(f"{{/a: '{uri}'}}")
+    return credentials.remote(bucket, dict(env), home, endpoints, False)
+
+
+def rendered(text, **settings):
+    task, _ = parse(f"{text}\nrun: x", "task.yaml")
+    key = podspec.Identity("PRIVATE", "PUBLIC")
+    plan = planning.plan(planning.blind(task), planning.Options("t"), podspec.Facts(), key)
+    return plan, {f"{m['kind']}/{m['metadata']['name']}": m for m in podspec.render(plan)}
+
+
+def pod(manifests):
+    return manifests["Job/t"]["spec"]["template"]["spec"]
+
+
+def test_uris():
+    azure = "https://Acc.blob.core.windows.net/box/a/"
+    assert buckets(f"{{/a: s3://b/pre/fix/, ~/g: gs://b, /z: '{azure}', /r: {{source: 'R2://c', mode: copy}}}}") == [
+        Bucket("/a", "s3://b/pre/fix/", "s3", "b/pre/fix"),
+        Bucket("~/g", "gs://b", "gs", "b"),
+        Bucket("/z", azure, "azure", "box/a", "acc"),
+        Bucket("/r", "R2://c", "r2", "c"),
+    ]
+    (named,) = buckets("{/a: {name: b, store: GCS}}")
+    assert (named.uri, named.mode) == ("gs://b", "MOUNT")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{/a: s3://}", "names no bucket"),
+        ("{/a: 'cos://r/b'}", "AWS_ENDPOINT_URL"),
+        ("{/a: 'hf://m'}", "hf download"),
+        ("{/a: {name: b, source: /tmp}}", "upload it first, then `source: s3://b`"),
+        ("{/a: {name: b, source: [/tmp]}}", "local files are not uploaded"),
+        ("{/a: {name: b, store: AZURE}}", "https://ACCOUNT.blob"),
+        ("{/a: {name: b, store: VOLUME}}", "under `volumes:`"),
+        ("{/a: 'skypilot:x'}", "SkyPilot's server only"),
+        ("{/sky/x: s3://b}", "cannot be at /sky/x"),
+        ("{'~': s3://b}", "cannot be at ~"),
+    ],
+)
+def test_what_cannot_be_had(text, words):
+    (problem,) = refused(text)
+    assert words in problem
+    assert problem.startswith("task.yaml:1:")
+
+
+def test_s3_from_the_environment(home):
+    env = {**KEYS, "AWS_SESSION_TOKEN": "tok", "AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": "http://minio:9000"}
+    assert remote("s3://b", env, home).options == {
+        "type": "s3", "provider": "Other", "access_key_id": "AKIDENTITY", "secret_access_key": "s3cr3t/key",
+        "session_token": "tok", "endpoint": "http://minio:9000", "region": "eu-west-1", "env_auth": "false",
+    }  # fmt: skip
+    assert remote("s3://b", {**env, "AWS_ENDPOINT_URL_S3": "http://s3"}, home).options["endpoint"] == "http://s3"
+    assert remote("s3://b", env, home, s3="http://set").options["endpoint"] == "http://set"
+    assert "s3cr3t" not in repr(remote("s3://b", env, home))
+
+
+def test_s3_without_anything_is_the_pods_own_identity(home):
+    found = remote("s3://b", {}, home)
+    assert found.options == {"type": "s3", "provider": "AWS", "region": "us-east-1", "env_auth": "true"}
+    assert not found.source
+
+
+def test_s3_from_profiles(home):
+    (home / ".aws").mkdir()
+    keys = "aws_access_key_id = {0}\naws_secret_access_key = {0}secret%\n"
+    (home / ".aws/credentials").write_text("".join(f"[{n}]\n{keys.format(n)}" for n in ("default", "work", "nebius")))
+    config = "[profile work]\nregion=eu-1\nendpoint_url=http://w\n[profile nebius]\nendpoint_url=http://n\n"
+    (home / ".aws/config").write_text(config)
+    assert remote("s3://b", {}, home).options["secret_access_key"] == "defaultsecret%"
+    work = remote("s3://b", {**KEYS, "AWS_PROFILE": "work"}, home)
+    assert (work.options["access_key_id"], work.options["region"], work.source) == ("work", "eu-1", "the profile work")
+    assert work.options["endpoint"] == "http://w"
+    nebius = remote("nebius://b", KEYS, home).options
+    assert (nebius["access_key_id"], nebius["endpoint"]) == ("nebius", "http://n")
+    with pytest.raises(UsageError, match="AWS_PROFILE=none: there is no such profile"):
+        remote("s3://b", {"AWS_PROFILE": "none"}, home)
+
+
+def test_a_broken_file_of_keys_is_not_quoted(home):
+    (home / ".aws").mkdir()
+    (home / ".aws/credentials").write_text("SECRETKEY\n")
+    with pytest.raises(UsageError, match="credentials cannot be read") as caught:
+        remote("s3://b", {}, home)
+    assert "SECRETKEY" not in str(caught.value) + str(caught.value.hint)
+
+
+def test_r2_and_other_endpoints(home):
+    with pytest.raises(UsageError, match="the endpoint of r2:// is not known"):
+        remote("r2://b", KEYS, home)
+    (home / ".cloudflare").mkdir()
+    (home / ".cloudflare/accountid").write_text("abc\n")
+    (home / ".cloudflare/r2.credentials").write_text("[r2]\naws_access_key_id=r\naws_secret_access_key=rs\n")
+    found = remote("r2://b", KEYS, home).options
+    assert (found["provider"], found["endpoint"]) == ("Cloudflare", "https://abc.r2.cloudflarestorage.com")
+    assert found["access_key_id"] == "r"
+    assert remote("cw://b", KEYS, home).options["endpoint"] == "https://cwobject.com"
+    assert remote("oci://b", KEYS, home, oci="https://o").options["endpoint"] == "https://o"
+
+
+def test_google(home):
+    assert not remote("gs://b", {}, home).files
+    with pytest.raises(UsageError, match="there is no such file"):
+        remote("gs://b", {"GOOGLE_APPLICATION_CREDENTIALS": str(home / "none")}, home)
+    key = home / "key.json"
+    key.write_text('{"type": "service_account"}')
+    found = remote("gs://b", {"GOOGLE_APPLICATION_CREDENTIALS": str(key)}, home)
+    assert found.files == {"google.json": '{"type": "service_account"}'}
+    key.write_text("no json")
+    with pytest.raises(UsageError, match="is no JSON"):
+        remote("gs://b", {"GOOGLE_APPLICATION_CREDENTIALS": str(key)}, home)
+
+
+def test_azure(home):
+    uri = "https://acc.blob.core.windows.net/box/p"
+    assert remote(uri, {}, home).options == {"type": "azureblob", "account": "acc", "env_auth": "true"}
+    assert remote(uri, {"AZURE_STORAGE_KEY": "k=="}, home).options["key"] == "k=="
+    other = {"AZURE_STORAGE_KEY": "k==", "AZURE_STORAGE_ACCOUNT": "other"}
+    assert "key" not in remote(uri, other, home).options
+    text = "DefaultEndpointsProtocol=https;AccountName=acc;AccountKey=a+b==;EndpointSuffix=core.windows.net"
+    assert remote(uri, {"AZURE_STORAGE_CONNECTION_STRING": text}, home).options["key"] == "a+b=="
+    sas = remote(uri, {"AZURE_STORAGE_SAS_TOKEN": "?sv=1"}, home).options["sas_url"]
+    assert sas == "https://acc.blob.core.windows.net/box?sv=1"
+
+
+def test_a_pod_copies_before_it_starts(monkeypatch):
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    _, manifests = rendered("file_mounts: {/a: s3://b/x, ~/c: s3://b, /l: gs://g}")
+    spec = pod(manifests)
+    copier = next(one for one in spec["initContainers"] if one["name"] == "buckets")
+    assert copier["securityContext"] == podspec.HARDENED
+    assert copier["command"][4:] == ["r0:b/x", "s3://b/x", "0", "r0:b", "s3://b", "1", "r1:g", "gs://g", "2"]
+    task, ssh = spec["containers"]
+    assert [(one["mountPath"], one["subPath"]) for one in task["volumeMounts"] if one["name"] == "copies"] == [
+        ("/a", "0"), ("/sky/buckets/1", "1"), ("/l", "2"),
+    ]  # fmt: skip
+    assert {"name": "SKY_LINKS_BUCKETS", "value": '{"~/c": "/sky/buckets/1"}'} in task["env"]
+    assert all(one["name"] not in ("rclone",) for one in [*task["volumeMounts"], *ssh["volumeMounts"]])
+    config = base64.b64decode(manifests["Secret/t-buckets"]["data"]["rclone.conf"]).decode()
+    assert "secret_access_key = s3cr3t/key" in config
+
+
+def test_credentials_are_nowhere_else(monkeypatch):
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    plan, manifests = rendered("file_mounts: {/a: s3://b}")
+    assert podspec.has_secrets(plan)
+    secret = manifests.pop("Secret/t-buckets")
+    for value in KEYS.values():
+        encoded = base64.b64encode(value.encode()).decode()
+        assert value not in json.dumps(manifests)
+        assert encoded not in json.dumps(manifests)
+    assert base64.b64decode(podspec.hidden([secret])[0]["data"]["rclone.conf"]) == podspec.HIDDEN.encode()
+    assert any("AWS_ACCESS_KEY_ID" in note for note in plan.notes)
+
+
+def test_the_tasks_own_variables_come_first(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "mine")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "mine")
+    secrets = "secrets: {AWS_ACCESS_KEY_ID: theirs, AWS_SECRET_ACCESS_KEY: theirs2}"
+    _, manifests = rendered(f"file_mounts: {{/a: s3://b}}\n{secrets}")
+    config = base64.b64decode(manifests["Secret/t-buckets"]["data"]["rclone.conf"]).decode()
+    assert "access_key_id = theirs\n" in config
+
+
+def test_a_secret_of_the_namespace(monkeypatch):
+    for name, value in {**KEYS, PREFIX + "BUCKET_SECRET": "team-keys"}.items():
+        monkeypatch.setenv(name, value)
+    _, manifests = rendered("file_mounts: {/a: s3://b}")
+    config = base64.b64decode(manifests["Secret/t-buckets"]["data"]["rclone.conf"]).decode()
+    assert "AKIDENTITY" not in config
+    assert "env_auth = true" in config
+    copier = next(one for one in pod(manifests)["initContainers"] if one["name"] == "buckets")
+    assert copier["envFrom"] == [{"secretRef": {"name": "team-keys"}}]
+
+
+def test_all_problems_at_once():
+    with pytest.raises(TaskErrors) as caught:
+        rendered("file_mounts:\n  /a: {source: s3://b}\n  /r: r2://c\n  /n: nebius://c")
+    assert len(caught.value.problems) == 3
+    assert "task.yaml:2:7" in caught.value.message
+    assert "mode: COPY" in caught.value.message
+
+
+def test_endpoints_are_checked(monkeypatch):
+    monkeypatch.setenv(PREFIX + "BUCKET_ENDPOINTS", "minio:9000")
+    with pytest.raises(UsageError, match="should be SCHEME=URL"):
+        rendered("file_mounts: {/a: s3://b}")
