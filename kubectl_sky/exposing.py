@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import settings
+from kubectl_sky import cluster_objects, settings
 from kubectl_sky.errors import ApiError, ClusterFailure, UsageError
 from kubectl_sky.output import near
 from kubectl_sky.parts import ports
@@ -62,7 +62,7 @@ def _check(exposure: Exposure, wanted: list[int], source: str) -> None:
 
 
 def checked(cluster: Cluster, task: Task, options: Options) -> Options:
-    """The options, with what the cluster tells of the exposure. ClusterFailure: it has no such thing."""
+    """The options, with what the cluster tells of the exposure. ClusterFailure: it has no such thing, or refuses it."""
     exposure = replace(options.exposure, namespace=cluster.namespace)
     if exposure.way == ports.NONE or not task.resources.ports:
         return replace(options, exposure=exposure)
@@ -72,7 +72,20 @@ def checked(cluster: Cluster, task: Task, options: Options) -> Options:
         exposure = _with_class(cluster, exposure)
     elif exposure.way == ports.GATEWAY:
         _check_gateway(cluster, exposure)
+    for manifest in ports.part(options.name, task.num_nodes, task.resources.ports, exposure).manifests:
+        _try(cluster, dict(manifest))
     return replace(options, exposure=exposure)
+
+
+def _try(cluster: Cluster, manifest: dict[str, Any]) -> None:
+    """Rights, quota and admission, before anything is made. Raises ClusterFailure."""
+    try:
+        cluster_objects.dry_run(cluster, [manifest])
+    except ApiError as error:
+        if error.reason == "AlreadyExists":  # left by a killed launch, or told when it is made
+            return
+        text = f"the ports cannot be exposed by a {manifest['kind']}: {error.message}"
+        raise ClusterFailure(text, error.hint) from None
 
 
 def _check_index(cluster: Cluster) -> None:

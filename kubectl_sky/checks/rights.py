@@ -43,6 +43,7 @@ REQUIRED = (
 )
 # in the namespace; each with what it is for
 HELPFUL = (
+    Need("", "pods/portforward", ("get", "create"), "ports cannot be reached by port-forward"),
     Need("", "events", ("list", "watch"), "why a task is not running is explained less"),
     Need("", "pods", ("create",), "check cannot try whether a pod would be admitted"),
 )

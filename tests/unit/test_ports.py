@@ -174,6 +174,12 @@ class FakeCluster:
                 return answer
         raise ApiError(404, "NotFound", f"{path} not found")
 
+    def create(self, path: str, body: Any, **params: Any) -> Any:
+        assert params == {"dryRun": "All"}
+        if "quota" in self.answers:
+            raise ApiError(403, "Forbidden", f"exceeded quota for {body['kind']}")
+        return body
+
 
 def classes(*names: str, default: str = "") -> dict[str, Any]:
     mark = {exposing.DEFAULT_CLASS: "true"}
@@ -224,6 +230,11 @@ def test_node_0_of_several_needs_a_label() -> None:
         checked(FakeCluster(version={"major": "1", "minor": "27+"}), nodes=2, way="clusterip")
     assert checked(FakeCluster(version={"major": "1", "minor": "28"}), nodes=2, way="clusterip").way == "clusterip"
     assert checked(FakeCluster(), nodes=1, way="clusterip").way == "clusterip"
+
+
+def test_what_the_server_refuses_is_known_before() -> None:
+    with pytest.raises(ClusterFailure, match="cannot be exposed by a Service: exceeded quota"):
+        checked(FakeCluster(quota=True), way="loadbalancer")
 
 
 def test_a_task_that_is_up_is_exposed_as_it_was_made() -> None:
