@@ -139,17 +139,23 @@ class OwnCluster:
 
 
 @pytest.fixture(scope="session")
-def own_cluster(kubeconfig: str) -> Iterator[OwnCluster]:
-    """Two nodes; $SKY_TEST_KEEP leaves it up after the tests."""
+def turn(kubeconfig: str) -> Iterator[OwnCluster]:
+    """The cluster that may be disturbed, for one test process at a time; with $SKY_TEST_KEEP it stays up afterwards."""
     if not kubeconfig.startswith("/var/lib/kubectl-sky-cluster"):
         pytest.skip("$KUBECONFIG's cluster is not ours to disturb")
     cluster = OwnCluster(f"/var/lib/kubectl-sky-cluster{OWN_NUMBER}/admin.kubeconfig")
     with open(Path(tempfile.gettempdir(), f"kubectl-sky-e2e-{OWN_NUMBER}.lock"), "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # one test process at a time
-        cluster.do("up", "2")
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield cluster
         if not os.environ.get("SKY_TEST_KEEP"):
             cluster.do("down")
+
+
+@pytest.fixture
+def own_cluster(turn: OwnCluster) -> OwnCluster:
+    """Two nodes, whatever the test before did to them."""
+    turn.do("up", "2")
+    return turn
 
 
 @contextmanager

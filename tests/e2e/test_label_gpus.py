@@ -99,8 +99,9 @@ class Lab:
 
 
 @pytest.fixture(scope="module")
-def cluster_with_gpus(own_cluster: OwnCluster) -> Iterator[Lab]:
-    lab = Lab(own_cluster)
+def cluster_with_gpus(turn: OwnCluster) -> Iterator[Lab]:
+    turn.do("up", "2")
+    lab = Lab(turn)
     yield lab
     shutil.rmtree(PRODUCTS, ignore_errors=True)
     for node in NODES:
