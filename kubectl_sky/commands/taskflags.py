@@ -33,7 +33,7 @@ _OPTIONS: dict[str, tuple[Any, str, str | None, str]] = {
     "image_id": (Text, "--image-id", "IMAGE", "Container image"),
     "use_spot": (bool | None, "--use-spot/--no-use-spot", None, "Only spot nodes; or none of them"),
     "infra": (Text, "--infra", "INFRA", "Where to run: kubernetes, or kubernetes/CONTEXT"),
-    "ports": (Texts, "--ports", "PORT", "Port to open (repeat)"),
+    "ports": (Texts, "--ports", "PORT", "Port that the task serves, or a range (repeat)"),
     "disk_size": (Text, "--disk-size", "GB", "Disk space a node in GB"),
     "env": (Texts, "--env", "NAME[=VALUE]", "Environment variable; without a value the one set here (repeat)"),
     "env_file": (Texts, "--env-file", "FILE", "File of NAME=value lines (repeat)"),
