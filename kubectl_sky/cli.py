@@ -1,7 +1,7 @@
 """The command line: table of verbs, each imported only when it runs; connection flags at any place.
 
-A verb is a function with typer parameters in the module that VERBS names. It finds the `Connection` in `ctx.obj`,
-raises Failure when it cannot do its work, and returns its exit code (None: 0).
+A verb is one word, or two ("volumes ls"): a function with typer parameters in the module that VERBS names. It finds the
+`Connection` in `ctx.obj`, raises Failure when it cannot do its work, and returns its exit code (None: 0).
 
 Where flags end: everything after `--` belongs to the command to run. For verbs with `command_after=N`, so does
 everything from the word after the first N words on, unless that word is a task file (*.yaml, *.yml, -): then flags
@@ -29,7 +29,7 @@ class Verb(NamedTuple):
 
 
 RUN, LOOK, END, CHECK = "Run tasks", "Look at them", "End them", "Without a cluster"
-ADMIN = "For administrators"
+ADMIN, STORE = "For administrators", "Keep data"
 VERBS: dict[str, Verb] = {
     "launch": Verb("launch:launch", "Run a task, in a new cluster or again in the one that is there", RUN, 0),
     "exec": Verb("exec:exec_", "Run more in a cluster that is up, without setup", RUN, 1),
@@ -44,10 +44,13 @@ VERBS: dict[str, Verb] = {
     "validate": Verb("validate:validate", "Check task files; all problems at once", CHECK),
     "schema": Verb("schema:schema", "Print the JSON Schema of task files, for editors", CHECK),
     "render": Verb("render:render", "Print the manifests of a task", CHECK, 0),
+    "volumes apply": Verb("volumes:apply", "Make a volume, or enlarge it", STORE),
+    "volumes ls": Verb("volumes:ls", "List volumes, and who uses them", STORE),
+    "volumes delete": Verb("volumes:delete", "Delete volumes, and what is in them", STORE),
     "version": Verb("version:version", "Print the versions of client and server", CHECK),
     "label-gpus": Verb("label_gpus:label_gpus", "Label nodes with their GPUs, as SkyPilot reads them", ADMIN),
 }
-ALIASES = {"show-gpus": "gpus"}
+ALIASES = {"show-gpus": "gpus", "volumes list": "volumes ls", "volumes rm": "volumes delete"}
 ABOUT = "Run SkyPilot task files on Kubernetes, with nothing installed in the cluster."
 EXAMPLES = """Examples:
   kubectl sky launch task.yaml              # run it and see its output
@@ -63,17 +66,37 @@ def run(argv: Sequence[str], given: Scan) -> int:
     words = given.until_verb(list(argv[1:]))
     if not words or words[0] in ("-h", "--help", "help"):
         if len(words) > 1 and words[0] == "help":
-            words = [words[1], "--help"]
+            words = [*words[1:], "--help"]
         else:
             print(overview(program))
             return 0
     if words[0] == "--version":
         words = ["version", "--client"]
-    name = ALIASES.get(words[0], words[0])
+    name, rest = find_verb(words, given)
     verb = VERBS.get(name)
+    if verb is None and members(name) and rest == ["--help"]:
+        print(overview_of(name, program))
+        return 0
     if verb is None:
         raise UsageError(f"there is no verb {name!r}", suggestion(name, program))
-    return invoke(verb, f"{program} {name}", words[1:], given)
+    return invoke(verb, f"{program} {name}", rest, given)
+
+
+def find_verb(words: list[str], given: Scan) -> tuple[str, list[str]]:
+    """The verb's name, of one or two words, and what follows it; `--help` after the first word of two alone."""
+    name = ALIASES.get(words[0], words[0])
+    if not members(name):
+        return name, words[1:]
+    rest = given.until_verb(words[1:]) or ["--help"]
+    if rest[0].startswith("-"):
+        return name, ["--help"]
+    both = f"{name} {rest[0]}"
+    return ALIASES.get(both, both), rest[1:]
+
+
+def members(name: str) -> list[str]:
+    """The verbs of two words that begin with `name`."""
+    return [verb for verb in VERBS if verb.startswith(f"{name} ")]
 
 
 def invoke(verb: Verb, title: str, args: list[str], given: Scan) -> int:
@@ -219,10 +242,19 @@ def suggestion(name: str, program: str) -> str:
     """Next step after a verb that does not exist."""
     import difflib
 
-    near = difflib.get_close_matches(name, VERBS, n=3, cutoff=0.6)
+    near = difflib.get_close_matches(name, VERBS, n=3, cutoff=0.6) or members(name.partition(" ")[0])
     if near:
         return "did you mean " + " or ".join(f"`{program} {one}`" for one in near) + "?"
     return f"see: {program} --help"
+
+
+def overview_of(name: str, program: str) -> str:
+    """Help of the verbs that begin with `name`."""
+    found = members(name)
+    width = max(map(len, found))
+    lines = [f"Usage: {program} {name} VERB [FLAGS]", "", "Verbs:"]
+    lines += [f"  {verb:<{width}} {VERBS[verb].help}" for verb in found]
+    return "\n".join([*lines, "", f"More of each: {program} {found[0]} --help"])
 
 
 def overview(program: str) -> str:
@@ -230,7 +262,7 @@ def overview(program: str) -> str:
     lines = [ABOUT, "", EXAMPLES.replace("kubectl sky", program)]
     for group in dict.fromkeys(verb.group for verb in VERBS.values()):
         lines += ["", f"{group}:"]
-        lines += [f"  {name:<12} {verb.help}" for name, verb in VERBS.items() if verb.group == group]
+        lines += [f"  {name:<14} {verb.help}" for name, verb in VERBS.items() if verb.group == group]
     lines += ["", "Kubernetes connection (with every verb, at any place):"]
     lines += [f"  {left:<30} {right}" for left, right in connection_help()]
     return "\n".join([*lines, "", f"Usage: {program} VERB [FLAGS]; more of each: {program} VERB --help"])

@@ -22,7 +22,7 @@ def reference() -> str:
     sections = ["# Reference", "", "Made from the program's own help by `make reference`.", ""]
     sections += ["```text", help_text(), "```", ""]
     for verb in cli.VERBS:
-        sections += [f"## kubectl sky {verb}", "", "```text", help_text(verb), "```", ""]
+        sections += [f"## kubectl sky {verb}", "", "```text", help_text(*verb.split()), "```", ""]
     return "\n".join(sections)
 
 

@@ -111,17 +111,31 @@ def storage_class(found: Object) -> StorageClass:
 def users(pods: Sequence[Object]) -> dict[str, list[User]]:
     """The pods that have not ended, by the claims that they mount; also those of ephemeral volumes."""
     found: dict[str, list[User]] = {}
-    for pod in pods:
-        if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
-            continue
-        metadata, spec = pod["metadata"], pod["spec"]
-        labels = metadata.get("labels") or {}
-        task = labels.get(names.INSTANCE, "") if labels.get(names.MANAGED_BY) == "kubectl-sky" else ""
-        user = User(metadata["name"], spec.get("nodeName") or "", task)
-        for volume in spec.get("volumes") or ():
+    for pod in filter(_lives, pods):
+        for volume in pod["spec"].get("volumes") or ():
             name = (volume.get("persistentVolumeClaim") or {}).get("claimName")
             if "ephemeral" in volume:
-                name = f"{metadata['name']}-{volume['name']}"
+                name = f"{pod['metadata']['name']}-{volume['name']}"
             if name:
-                found.setdefault(name, []).append(user)
+                found.setdefault(name, []).append(_user(pod))
     return found
+
+
+def folder_users(pods: Sequence[Object], folder: str) -> list[User]:
+    """The pods that have not ended and mount a folder of their node."""
+    return [
+        _user(pod)
+        for pod in filter(_lives, pods)
+        if any((one.get("hostPath") or {}).get("path") == folder for one in pod["spec"].get("volumes") or ())
+    ]
+
+
+def _lives(pod: Object) -> bool:
+    return (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+
+
+def _user(pod: Object) -> User:
+    metadata = pod["metadata"]
+    labels = metadata.get("labels") or {}
+    task = labels.get(names.INSTANCE, "") if labels.get(names.MANAGED_BY) == "kubectl-sky" else ""
+    return User(metadata["name"], pod["spec"].get("nodeName") or "", task)

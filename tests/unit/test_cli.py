@@ -135,7 +135,7 @@ def test_help() -> None:
 
 @pytest.mark.parametrize("verb", cli.VERBS)
 def test_help_of_every_verb(verb: str) -> None:
-    done = run(verb, "--help")
+    done = run(*verb.split(), "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"Usage: kubectl sky {verb}")
     for part in ("Examples:\n", f"kubectl sky {verb}", "Kubernetes connection:", "--context"):
@@ -198,3 +198,19 @@ def test_fault_is_not_shown_as_traceback() -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("error: unexpected ZeroDivisionError")
     assert "Traceback" not in done.stderr
+
+
+def test_verbs_of_two_words() -> None:
+    assert cli.find_verb(["volumes", "ls", "-o", "json"], cli.Scan()) == ("volumes ls", ["-o", "json"])
+    assert cli.find_verb(["volumes", "rm", "x"], cli.Scan()) == ("volumes delete", ["x"])
+    given = cli.Scan()
+    assert cli.find_verb(["volumes", "-n", "here", "ls"], given) == ("volumes ls", [])
+    assert given.connection().namespace == "here"
+    for words in (["volumes"], ["volumes", "--help"], ["help", "volumes"]):
+        done = run(*words)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert all(f"  {verb} " in done.stdout for verb in ("volumes apply", "volumes ls", "volumes delete"))
+    done = run("volumes", "list-all")
+    assert done.returncode == 2
+    assert "there is no verb 'volumes list-all'" in done.stderr
+    assert "`kubectl sky volumes ls`" in done.stderr
