@@ -11,6 +11,7 @@ from kubectl_sky import cluster_objects, names
 from kubectl_sky.api import watching
 from kubectl_sky.diagnosis import limits, mounting, scaling, unplaced, why
 from kubectl_sky.diagnosis.hints import located
+from kubectl_sky.diagnosis.podstate import COPYING
 from kubectl_sky.diagnosis.state import COMPLETED, FAILED, TERMINATING, UNSCHEDULABLE, State, task_state
 from kubectl_sky.errors import EXIT_INTERRUPT, EXIT_TIMEOUT, ClusterFailure, Failure
 from kubectl_sky.overview import CONTROLLER_UID
@@ -74,6 +75,9 @@ class Startup:
                 kind, thing = self._queue.get(timeout=min(max(left, 0), LOOK_AGAIN if self.inventory else LOOK_FIRST))
             except queue.Empty:
                 if began + seconds > time.monotonic():
+                    continue
+                if self._state().reason == COPYING:
+                    seconds += LOOK_AGAIN  # a copy takes as long as it takes
                     continue
                 raise self._too_late(seconds) from None
             self._take(kind, thing)

@@ -9,13 +9,15 @@ from typing import Any
 
 from kubectl_sky.capacity import placing_words
 from kubectl_sky.capacity.placing import Demand
-from kubectl_sky.diagnosis import containers, mounting, pulling, scaling, scheduler
+from kubectl_sky.diagnosis import containers, copying, mounting, pulling, scaling, scheduler
+from kubectl_sky.parts.buckets import CONTAINER
 
 Object = dict[str, Any]
 About = Mapping[str, Sequence[Object]]  # events by the name of what they are about, oldest first
 
 PENDING, STARTING, UP, FAILED = "Pending", "Starting", "Up", "Failed"
 COMPLETED, STOPPED, TERMINATING = "Completed", "Stopped", "Terminating"
+COPYING = "Copying"  # the reason of a pod that copies its buckets before it starts
 DELETED = "Deleted"  # the reason of a pod that somebody, or its Job after another one failed, took away
 
 
@@ -51,6 +53,8 @@ def pod_state(pod: Object, about: About) -> State:
         return stuck
     if status.get("phase") == "Running":
         return lost(events) or State(STARTING, "", "its containers start")
+    if copying.runs(status):
+        return _copying(pod)
     return _stuck_by_event(pod, events) or _untouched(pod) or State(STARTING, "", _creating(status))
 
 
@@ -269,6 +273,11 @@ def _stuck_by_event(pod: Object, events: Sequence[Object]) -> State | None:
             hint = "its network or runtime is in trouble: kubectl describe node; it goes on trying"
             return State(STARTING, reason, text, hint)
     return None
+
+
+def _copying(pod: Object) -> State:
+    hint = f"kubectl logs -f {_name(pod)} -c {CONTAINER}"
+    return State(STARTING, COPYING, f"pod {_name(pod)} copies what is in its buckets", hint)
 
 
 def _creating(status: Object) -> str:

@@ -30,6 +30,7 @@ TEST_IMAGES = (
         User="app", Env=NONROOT_ENV, WorkingDir="/home/app", Cmd=["bash"],
     ),
     made_by("nvidia-smi", "sky-test/nvidia-smi:1", TOOLCHAIN, Cmd=["sh"]),
+    made_by("rclone", "sky-test/rclone:1", DEBIAN, False, Entrypoint=["rclone"]),
     made_by("python", "sky-test/python:1", DEBIAN, False, Cmd=["python3"]),
 )  # fmt: skip
 

@@ -1,0 +1,89 @@
+"""Why rclone could not copy a bucket: its own last words, in plain ones, with the next step. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from kubectl_sky.parts.buckets import CONTAINER
+
+Told = tuple[str, str, str]  # reason, message, hint
+
+
+class Fault(NamedTuple):
+    reason: str
+    pattern: str
+    text: str
+    hint: str
+
+
+_KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, are read where you launch"
+FAULTS = (
+    Fault(
+        "NoSuchBucket",
+        r"NoSuchBucket|ContainerNotFound|bucket does(n't| not) exist|directory not found|object not found|NotFound",
+        "there is no such bucket, or nothing at that path in it",
+        "check the name, and the endpoint (AWS_ENDPOINT_URL) that it is looked for at",
+    ),
+    Fault(
+        "WrongKey",
+        r"InvalidAccessKeyId|SignatureDoesNotMatch|InvalidToken|ExpiredToken|AuthenticationFailed|invalid_grant"
+        r"|InvalidClientTokenId|Unauthorized|status code: 401",
+        "the credentials are wrong or have expired",
+        _KEYS,
+    ),
+    Fault(
+        "AccessDenied",
+        r"AccessDenied|Forbidden|AuthorizationPermissionMismatch|status code: 403|Error 403",
+        "the credentials may not read it",
+        "they need to list the bucket and to get its objects (s3:ListBucket, s3:GetObject)",
+    ),
+    Fault(
+        "NoCredentials",
+        r"NoCredentialProviders|no EC2 IMDS role|failed to (refresh|retrieve) (cached )?credentials"
+        r"|could not find default credentials|DefaultAzureCredential",
+        "there are no credentials, and the pod has no identity in the cloud",
+        _KEYS,
+    ),
+    Fault(
+        "NoEndpoint",
+        r"no such host|connection refused|i/o timeout|Client\.Timeout|no route to host|network is unreachable"
+        r"|context deadline exceeded|RequestError",
+        "its server cannot be reached from the pod",
+        "check the endpoint: it must be one that pods reach (AWS_ENDPOINT_URL), not localhost",
+    ),
+    Fault(
+        "NoSpace",
+        r"no space left on device",
+        "the node's disk is full",
+        "ask for more disk: --disk-size GB; or copy less: a prefix of the bucket",
+    ),
+)
+
+
+def runs(status: Mapping[str, Any]) -> bool:
+    """By a pod's status, whether it copies now."""
+    found = status.get("initContainerStatuses") or ()
+    return any(one["name"] == CONTAINER and "running" in (one.get("state") or {}) for one in found)
+
+
+def ended(pod: str, container: str, said: str) -> Told | None:
+    """`said` is `URI: LAST LINE`, as parts.buckets has it written. None for other containers, and for no words."""
+    if container != CONTAINER:
+        return None
+    uri, _, line = said.partition(": ")
+    line = re.sub(r"^[\d/]+ [\d:]+ (ERROR|NOTICE|CRITICAL) *: ", "", line)
+    for one in FAULTS:
+        if re.search(one.pattern, line):
+            return one.reason, f"{uri} cannot be copied to pod {pod}: {one.text} ({_short(line)})", one.hint
+    if uri and line:
+        return "NotCopied", f"{uri} cannot be copied to pod {pod}: {_short(line)}", f"kubectl logs {pod} -c {CONTAINER}"
+    return None
+
+
+def _short(line: str) -> str:
+    """rclone's line without its own retries and the ids of requests."""
+    line = re.sub(r",? ?\b(request id|host id|RequestID|HostID)[:=] ?[^,)]*", "", line)
+    line = re.sub(r"^Attempt \d+/\d+ failed with \d+ errors? and: |^Failed to copyto: ", "", line)
+    return line.strip(" ,.")[:300]
