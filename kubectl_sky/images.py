@@ -37,6 +37,11 @@ def _resolved(one: Resources, context: str, login: str) -> Resources:
     )
 
 
+def serves(task: Task, context: str) -> bool:
+    """Whether one of the task's alternatives has an image for a context."""
+    return any(one.image_id or not one.images or context in one.images for one in task.resources.candidates()[0])
+
+
 def missing(task: Task, context: str) -> Problem | None:
     """What is wrong with a resolved task whose images are all for other contexts."""
     if not task.resources.images:

@@ -12,6 +12,7 @@ from kubectl_sky.parts.login import Login
 from kubectl_sky.parts.part import Part
 from kubectl_sky.settings import Settings
 from kubectl_sky.task import Task
+from kubectl_sky.taskfile.envs import DOCKER_LOGIN
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
@@ -44,11 +45,18 @@ def parts(task: Task, name: str, settings: Settings) -> Iterator[Part]:
 
 
 def of_task(task: Task) -> Login | None:
-    """SKYPILOT_DOCKER_*; the parser has seen to it that all three are in one place."""
+    """SKYPILOT_DOCKER_*; the parser has seen to it that all three are in one place. UsageError: one is empty."""
     for values in (task.secrets, task.envs):
         if images.SERVER in values:
-            server = images.server(values[images.SERVER]) or images.HUB
-            return Login(server, values["SKYPILOT_DOCKER_USERNAME"], values["SKYPILOT_DOCKER_PASSWORD"])
+            if empty := [name for name in DOCKER_LOGIN if not values[name]]:
+                raise UsageError(
+                    f"{' and '.join(empty)} must not be empty", "remove the three SKYPILOT_DOCKER_* to have no login"
+                )
+            return Login(
+                images.server(values[images.SERVER]),
+                values["SKYPILOT_DOCKER_USERNAME"],
+                values["SKYPILOT_DOCKER_PASSWORD"],
+            )
     return None
 
 

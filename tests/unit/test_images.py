@@ -94,6 +94,13 @@ def test_no_image_for_the_context() -> None:
     assert image_of("resources: {image_id: {a: x, b: y}}", "") == "x", "without a cluster"
 
 
+def test_contexts_without_an_image_do_not_come_into_question() -> None:
+    one = parsed("resources: {image_id: {a: x, b: y}}")
+    assert [name for name in "abc" if images.serves(one, name)] == ["a", "b"]
+    assert images.serves(parsed("resources: {image_id: {a: x, docker: y}}"), "c")
+    assert images.serves(parsed("resources: {image_id: {a: x}, any_of: [{image_id: y}]}"), "c")
+
+
 def test_a_second_launch_compares_the_images_of_the_context() -> None:
     text = "resources: {image_id: {here: x, docker: z}}\nrun: a"
     there = json.loads(planned(text).annotations[planning.SHAPE])
@@ -154,6 +161,11 @@ def test_a_login_for_another_registry_than_the_images_is_told() -> None:
     assert plan.notes == [
         "SKYPILOT_DOCKER_SERVER is reg.example:5000, and the image ghcr.io/a/b does not come from there"
     ]
+
+
+def test_an_empty_password_is_no_login() -> None:
+    with pytest.raises(UsageError, match="SKYPILOT_DOCKER_PASSWORD must not be empty"):
+        planned(LOGIN.replace('"pass:word"', '""') + "run: a")
 
 
 def test_the_secrets_of_all_are_named_together() -> None:
