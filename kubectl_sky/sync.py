@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from kubectl_sky.files.collect import Files, Mount, collect
+from kubectl_sky.files.nested import path_of
 from kubectl_sky.files.sending import Packer
 from kubectl_sky.files.stream import Broken, Stream, SyncFailure
 from kubectl_sky.remote import frames
@@ -123,13 +124,13 @@ def _with_folders(files: Files, needed: list[int]) -> list[int]:
         inside = needed[bisect.bisect_left(needed, start) : bisect.bisect_left(needed, end)]
         wanted: set[bytes] = set()
         for index in inside:
-            folder = _path(files.records[index]).rpartition(b"/")[0]
+            folder = path_of(files.records[index]).rpartition(b"/")[0]
             while folder and folder not in wanted:
                 wanted.add(folder)
                 folder = folder.rpartition(b"/")[0]
         if wanted:
             folders = (i for i in range(start, end) if files.records[i].startswith(frames.FOLDER))
-            order.update(index for index in folders if _path(files.records[index]) in wanted)
+            order.update(index for index in folders if path_of(files.records[index]) in wanted)
     return sorted(order)
 
 
@@ -147,7 +148,3 @@ def _with_mounts(files: Files, order: list[int]) -> Iterator[tuple[int, Mount]]:
 
 def _size(record: bytes) -> int:
     return int(record.split(b" ", 2)[1])
-
-
-def _path(record: bytes) -> bytes:
-    return record[: record.index(b"\0")].split(b" ", 3)[3]

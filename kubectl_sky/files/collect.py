@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kubectl_sky.errors import Failure
 from kubectl_sky.files.ignore import Rules, rules_for
+from kubectl_sky.files.nested import drop_covered
 from kubectl_sky.remote import frames
 from kubectl_sky.remote.frames import Record
 
@@ -52,6 +53,7 @@ def collect(mounts: Sequence[Mount]) -> Files:
         more = f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         hint = "make them readable, or name what is not needed in a .skyignore file at the top of the workdir"
         raise NotReadable(f"cannot read {len(problems)} of the files to sync:\n{shown}{more}", hint)
+    drop_covered(files)
     return files
 
 

@@ -20,7 +20,10 @@ BEAT_SECONDS = 5.0
 # what kubectl says (in lower case) when another attempt would end the same way
 FINAL = ("forbidden", "unauthorized", "must be logged in", 'pods "', "executable file not found")
 
-BELOW_HOME = "choose a destination that the image's user may write to, for example below ~"
+BELOW_HOME = (
+    "choose a destination below ~, which the image's user can write to; or mount a volume there (volumes:), "
+    "or run as root (config.kubernetes.pod_config.spec.securityContext.runAsUser: 0)"
+)
 MORE_DISK = "ask for more disk (resources.disk_size), or mount a volume at the destination"
 HINTS = {
     errno.EACCES: BELOW_HOME, errno.EPERM: BELOW_HOME, errno.EROFS: BELOW_HOME,

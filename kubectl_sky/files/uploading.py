@@ -23,9 +23,14 @@ QUIET_SECONDS = 1.0  # an upload that is over before is not worth a word
 
 
 def mounts(task: Task) -> list[collect.Mount]:
-    """What is local and goes along: the workdir, and the file_mounts."""
-    workdir = [collect.Mount(task.workdir, WORKDIR, ignore=True)] if isinstance(task.workdir, Path) else []
-    return workdir + [collect.Mount(mount.src, mount.dst) for mount in task.file_mounts if isinstance(mount.src, Path)]
+    """What is local and goes along: the workdir and the file_mounts; a destination before those inside of it."""
+    found = [collect.Mount(task.workdir, WORKDIR, ignore=True)] if isinstance(task.workdir, Path) else []
+    found += [
+        collect.Mount(mount.src, mount.dst)
+        for mount in task.file_mounts
+        if isinstance(mount.src, Path) and mount.is_local
+    ]
+    return sorted(found, key=lambda mount: mount.destination.count("/"))
 
 
 def send(cluster: Cluster, files: collect.Files, head: str, nodes: int, progress: Progress) -> None:

@@ -107,7 +107,8 @@ def check_file_mounts(node: Node | None, has_workdir: bool, base: Path, report: 
 
 def _check_destination(key: Any, node: Node, path: str, has_workdir: bool, report: Report) -> None:
     if not isinstance(key, str) or not key:
-        report.error(node, path, "a destination should be a path")
+        hint = 'quote it: "~"' if node.text == "~" else None
+        report.error(node, path, "a destination should be a path", hint)
     elif key.endswith("/"):
         report.error(node, path, "a destination cannot end with a slash", f"write {shown(key.rstrip('/') or '/dir')}")
     elif is_uri(key):
