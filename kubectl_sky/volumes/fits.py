@@ -136,7 +136,7 @@ def _access(claim: Claim, task: Task, name: str, where: Where) -> Iterator[tuple
         return
     other = others[0]
     ends = f"kubectl sky down {other.task}" if other.task else f"kubectl delete pod {other.pod}"
-    hint = f"end that first ({ends}), or use {RWX}"
+    hint = f"first `{ends}`, or use {RWX}"
     if other.node and ONCE_POD not in modes:
         same = f"{{kubernetes.io/hostname: {other.node}}}"
         hint += f", or the same node: config.kubernetes.pod_config.spec.nodeSelector: {same}"
