@@ -15,6 +15,7 @@ from kubectl_sky.errors import TaskErrors, UsageError
 from kubectl_sky.parts import claims, ports, volumes
 from kubectl_sky.parts.part import Part
 from kubectl_sky.task import Task
+from kubectl_sky.taskfile import buckets
 from kubectl_sky.volumes import fits, wanted
 
 SHAPE = "kubectl-sky/shape"  # annotation: what the task's nodes are, to compare a second launch with
@@ -98,6 +99,8 @@ def shape(task: Task) -> dict[str, Any]:
     r = task.resources
     gpus = [f"{a.name}:{a.count:g}" for a in r.accelerators[:1]]
     mounted = {"volumes": wanted.shape(task)} if task.volumes else {}
+    if copied := [f"{bucket.uri} at {bucket.dst}" for bucket in buckets.read(task.file_mounts)]:
+        mounted["buckets"] = copied
     return {"cpus": r.cpus, "memory": r.memory, "accelerators": gpus or None, "image": r.image_id, **mounted}
 
 
