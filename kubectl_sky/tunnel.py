@@ -16,7 +16,7 @@ SCRIPT = """\
 exec 3<&0
 "$@" </dev/null 3<&- & child=$!
 { read -r line <&3; kill "$child"; } 2>/dev/null & reader=$!
-wait "$child"; code=$?
+wait "$child" 2>/dev/null; code=$?
 kill "$reader" 2>/dev/null
 exit "$code"
 """
