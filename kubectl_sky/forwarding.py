@@ -124,7 +124,7 @@ class Forwarding:
         elif kind == "failure":
             raise what
         else:
-            self.look_at = 0.0
+            self.look_at = min(self.look_at, time.monotonic() + 0.1)  # one look for all that comes at once
 
     # -- the pod ----------------------------------------------------------------------------------------------
 
@@ -146,6 +146,8 @@ class Forwarding:
             self.away_since = time.monotonic()
         self.due = dict.fromkeys([*self.due, *self.tunnels], 0.0)
         self.news |= set(self.due)
+        self.failed = dict.fromkeys(self.due, 0)
+        self.down_since.clear()
         self.stop()
         self.pod = pod
         self.look_at = min(self.look_at, time.monotonic() + 2.0)

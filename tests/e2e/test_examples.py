@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -84,16 +83,14 @@ def test_pip(sky: Sky, tmp_path: Path) -> None:
 
 def test_web_from_the_users_machine(sky: Sky) -> None:
     sky.ok("launch", "examples/web.yaml", "-d", *PYTHON)
-    pod = sky.pods("web")[0]["metadata"]["name"]
     connect = "import socket; socket.create_connection(('127.0.0.1', 8080))"
     eventually("the server listens", lambda: sky.run("exec", "web", "--", "python3", "-c", connect).code == 0)
-    argv = ["kubectl", "-n", sky.namespace, "port-forward", pod, ":8080"]
-    with subprocess.Popen(argv, env=sky.environment(), text=True, stdout=subprocess.PIPE) as forward:
+    with sky.start("port-forward", "web", ":8080") as forward:
         try:
             assert forward.stdout
-            address = re.match(r"Forwarding from (\S+) ", forward.stdout.readline())
+            address = re.match(r"Forwarding (\S+) -> 8080 ", forward.stdout.readline())
             assert address
-            assert urllib.request.urlopen(f"http://{address[1]}/", timeout=20).read() == b"hello from the cluster\n"
+            assert urllib.request.urlopen(address[1], timeout=20).read() == b"hello from the cluster\n"
         finally:
             forward.kill()
 
