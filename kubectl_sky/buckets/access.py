@@ -11,7 +11,7 @@ from kubectl_sky.buckets.credentials import Remote
 from kubectl_sky.errors import TaskErrors, UsageError
 from kubectl_sky.parts import buckets
 from kubectl_sky.parts.part import Part
-from kubectl_sky.podspec import HARDENED
+from kubectl_sky.parts.rclone import Rclone
 from kubectl_sky.settings import PREFIX, Settings
 from kubectl_sky.task import Task
 from kubectl_sky.taskfile.buckets import COPY, S3, Bucket, read
@@ -40,7 +40,9 @@ def parts(task: Task, name: str, settings: Settings) -> Iterator[Part]:
     if problems:
         raise TaskErrors(problems)
     image, policy = settings.own_image(settings.rclone_image), settings.image_pull_policy
-    yield buckets.part(name, wanted, remotes, image, policy, HARDENED, settings.bucket_secret)
+    rclone = Rclone(name, remotes, image, policy, settings.bucket_secret)
+    yield rclone.part()
+    yield buckets.part(rclone, wanted)
 
 
 def _not_mounted(task: Task, bucket: Bucket) -> Problem:
