@@ -50,7 +50,7 @@ def _source(volume: Volume, name: str, number: int, storage: Storage | None) -> 
     folder = storage.folders.get(volume.name) if storage and volume.kind == NAMED else None
     found = storage.claim(volume.name) if storage and volume.kind == NAMED else None
     if volume.kind == HOST or (folder and not found):
-        return {"hostPath": {"path": folder or volume.source}}
+        return {"hostPath": {"path": folder or volume.source, "type": "DirectoryOrCreate"}}
     if volume.kind == NFS:
         server, _, path = volume.source.rpartition(":")
         return {"nfs": {"server": server.strip("[]"), "path": path, **({"readOnly": True} if volume.read_only else {})}}

