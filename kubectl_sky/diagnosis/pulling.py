@@ -23,10 +23,13 @@ _LOGIN = (
     "--docker-username=… --docker-password=…, and KUBECTL_SKY_IMAGE_PULL_SECRET=pull or pod_config's imagePullSecrets"
 )
 _WRONG = (
-    "check the user, the password and the server {host} of the login (SKYPILOT_DOCKER_*, or the Secret), and the "
-    "image's name; then launch it again"
+    "check the user, the password and the server ({host}) of the login (SKYPILOT_DOCKER_*, or what is in the Secret), "
+    "and the image's name; then launch it again"
 )
-_LOGGED_IN = "its registry {host} does not let it be pulled with the login of Secret {secrets}, or has no such image"
+_LOGGED_IN = (
+    "its registry {host} does not let it be pulled with the Secret {secrets} (has it the right login for {host}?), or "
+    "has no such image"
+)
 _CHECK = "check the name of the image (`image_id`)"
 # the first that matches counts
 CAUSES = (
