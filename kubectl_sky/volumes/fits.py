@@ -14,6 +14,7 @@ from kubectl_sky.volumes.wanted import EPHEMERAL, HOST, MANY, NAMED, NFS, ONCE_P
 
 RWX = "a volume whose class can ReadWriteMany"
 FORBIDDEN = {HOST: ("baseline", "restricted"), NFS: ("restricted",)}  # by Pod Security
+APPLY = "kubectl sky volumes apply"
 PATIENCE = 60.0  # s that a claim may wait for its volume, unless it waits for a pod
 
 
@@ -93,7 +94,7 @@ def _named(volume: Volume, task: Task, name: str, where: Where) -> Iterator[tupl
         return
     if claim is None:
         text = f"namespace {storage.namespace} has no volume {volume.name!r}"
-        yield text, f"{near(volume.name, storage.known)}; make it: kubectl sky volumes apply"
+        yield text, f"{near(volume.name, storage.known)}; to make it: {APPLY} --name {volume.name} --size 10Gi"
         return
     state = _state(claim, storage)
     if state:
