@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -75,6 +76,10 @@ def _s3(kind: str, env: Environment, home: Path, endpoint: str) -> Remote:
             f"the endpoint of {kind}:// is not known",
             f"set `bucket_endpoints: [{kind}=https://HOST]` in kubectl-sky's config, or endpoint_url in the profile "
             f"`{kind}` of ~/.aws/config",
+        )
+    if re.match(r"https?://(localhost|127\.|\[::1\])", endpoint):
+        raise UsageError(
+            f"the endpoint {endpoint} is this machine itself, not of pods", "use an address that pods reach"
         )
     options = {"type": "s3", "provider": _provider(kind, endpoint), **keys}
     options |= {name: value for name, value in (("endpoint", endpoint), ("region", region)) if value}

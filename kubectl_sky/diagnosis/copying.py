@@ -73,7 +73,7 @@ def ended(pod: str, container: str, said: str) -> Told | None:
     if container != CONTAINER:
         return None
     uri, _, line = said.partition(": ")
-    line = re.sub(r"^[\d/]+ [\d:]+ (ERROR|NOTICE|CRITICAL) *: ", "", line)
+    line = re.sub(r"^[\d/]+ [\d:]+ ((ERROR|NOTICE|CRITICAL) *: )?", "", line)
     for one in FAULTS:
         if re.search(one.pattern, line):
             return one.reason, f"{uri} cannot be copied to pod {pod}: {one.text} ({_short(line)})", one.hint

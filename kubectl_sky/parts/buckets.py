@@ -32,7 +32,12 @@ while [ $# -gt 0 ]; do
     echo "$2: $(grep -E 'ERROR|CRITICAL|Failed to' /copies/.log | tail -n 1)" >/dev/termination-log
     exit "$code"
   fi
-  [ -e "/copies/$3" ] || mkdir "/copies/$3"
+  if [ ! -e "/copies/$3" ]; then
+    case $1 in
+      */*) echo "$2: directory not found" >/dev/termination-log; exit 3 ;;
+      *) mkdir "/copies/$3" ;;  # a bucket may be empty
+    esac
+  fi
   shift 3
 done
 rm -f /copies/.log /copies/.code

@@ -92,6 +92,8 @@ def test_s3_from_the_environment(home):
     }  # fmt: skip
     assert remote("s3://b", {**env, "AWS_ENDPOINT_URL_S3": "http://s3"}, home).options["endpoint"] == "http://s3"
     assert remote("s3://b", env, home, s3="http://set").options["endpoint"] == "http://set"
+    with pytest.raises(UsageError, match="is this machine itself"):
+        remote("s3://b", {**env, "AWS_ENDPOINT_URL": "http://localhost:9000"}, home)
     assert "s3cr3t" not in repr(remote("s3://b", env, home))
 
 
