@@ -87,8 +87,9 @@ def _references(node: Node, report: Report) -> list[SecretRef]:
         if item.kind == "text" and item.value.startswith("secrets:"):
             refs.append(_reference(item.value, place))
         else:
-            wanted = f"`secrets: {{{item.text or 'NAME'}: value}}`"
-            message = f"{shown(item.value)} should be secrets:NAME"
+            name = re.split(r"[=:\s]", item.text)[0] if item.kind == "text" else ""  # what follows may be its value
+            wanted = f"`secrets: {{{name or 'NAME'}: value}}`"
+            message = f"{shown(name) if name else 'an item'} should be secrets:NAME"
             report.error(item, place, message, f"for a value in the file: {wanted}")
     return refs
 

@@ -326,3 +326,10 @@ def test_read_file(tmp_path):
         task.read_file(str(tmp_path))
     (tmp_path / "t.yaml").write_bytes(b"run: x")
     assert task.read_file(str(tmp_path / "t.yaml")) == b"run: x"
+
+
+@pytest.mark.parametrize("item", ("TOKEN=s3cret", "TOKEN: s3cret", '"TOKEN: s3cret"', "{TOKEN: s3cret}", "[s3cret]"))
+def test_a_secret_in_a_list_is_not_shown(item: str) -> None:
+    with pytest.raises(UsageError) as error:
+        task.parse(f"secrets:\n  - {item}\n", "task.yaml")
+    assert "should be secrets:NAME" in str(error.value) and "s3cret" not in str(error.value)
