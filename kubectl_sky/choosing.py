@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from kubectl_sky import facts, kube, optimizer, planning, podspec, registry, settings
+from kubectl_sky import facts, images, kube, optimizer, planning, podspec, registry, settings
 from kubectl_sky.api import kubeconfig
 from kubectl_sky.api.connection import Connection
 from kubectl_sky.capacity.nodes import Node
+from kubectl_sky.config import layer
 from kubectl_sky.errors import ClusterFailure, UsageError
 from kubectl_sky.optimizer import Candidate, Place
 from kubectl_sky.output import table
@@ -66,17 +68,34 @@ def contexts(connection: Connection, everywhere: bool) -> list[Cluster]:
 def clusters(cluster: Cluster, task: Task) -> list[Cluster]:
     """The contexts that come into question, `cluster` itself for its own. Raises UsageError for unknown ones."""
     given = cluster.connection.context or cluster.connection.server
-    allowed = [] if given else [name.strip() for name in settings.load().allowed_contexts.split(",") if name.strip()]
+    allowed = [] if given else _allowed(cluster, task)
     known = kubeconfig.contexts(cluster.connection) if allowed == ["all"] or _named(task) else []
     names = optimizer.contexts(task, known if allowed == ["all"] else allowed or [cluster.context])
     unknown = [name for name in names if name != cluster.context and known and name not in known]
     if unknown:
         raise UsageError(f"there is no context {unknown[0]!r} in the kubeconfig", f"there are: {', '.join(known)}")
+    names = [name for name in names if images.serves(task, name)] or names
     if names == [cluster.context]:
         return [cluster]
     limit = cluster.connection.request_timeout or (PATIENCE if len(names) > 1 else None)
     others = replace(cluster.connection, request_timeout=limit)
     return [cluster if name == cluster.context else kube.connect(replace(others, context=name)) for name in names]
+
+
+def _allowed(cluster: Cluster, task: Task) -> list[str]:
+    """By our own file; else by SkyPilot's, where contexts that this kubeconfig does not have are passed over."""
+    if ours := [name.strip() for name in settings.load().allowed_contexts.split(",") if name.strip()]:
+        return ours
+    said = task.layers.allowed_contexts()
+    theirs = said.raw() if said is not None else []
+    if not isinstance(theirs, list):
+        return [str(theirs)]
+    known = kubeconfig.contexts(cluster.connection) if theirs else []
+    for name in theirs:
+        if name not in known and said is not None:
+            where = layer.place(said)
+            print(f"warning: {where}: allowed_contexts: the kubeconfig has no context {name!r}", file=sys.stderr)
+    return [name for name in theirs if name in known]
 
 
 def _named(task: Task) -> bool:
@@ -91,11 +110,11 @@ def choose(places: Sequence[Cluster], task: Task) -> Choice:
         optimizer.wants_accelerators(task),
         len(options) * len(places) > 1,
         lambda found: _enough(task, found),
-        podspec.service_account(task) if registry.wanted(task, own) else None,
+        None,
         frozenset(one.name for one in wanted.of(task) if one.name) if task.volumes else None,
     )
     with ThreadPoolExecutor(len(places)) as pool:
-        asked = [pool.submit(facts.gather, one, own, need) for one in places]
+        asked = [pool.submit(facts.gather, one, own, _whose(need, task, one.context, own)) for one in places]
     known: dict[str, tuple[Cluster, podspec.Facts]] = {}
     offers, away = [], []
     for cluster, answer in zip(places, asked, strict=True):
@@ -105,16 +124,22 @@ def choose(places: Sequence[Cluster], task: Task) -> Choice:
             continue
         found, there = answer.result()
         known[cluster.context] = (cluster, found)
-        offers.append(Place(cluster.context, there.nodes, there.usage, False, settings.prices(cluster.context)))
+        priced = settings.prices(cluster.context, task.settings(cluster.context).pricing)
+        offers.append(Place(cluster.context, there.nodes, there.usage, False, priced))
     if not offers:
         raise ClusterFailure("no context answers:\n  " + "\n  ".join(away))
     offers = _with_volumes(task, offers, known)
     considered = optimizer.candidates(task, offers)
     if not any(one.possible for one in considered):
-        considered = optimizer.candidates(task, [_growing(known[one.context][0], one) for one in offers])
+        considered = optimizer.candidates(task, [_growing(known[one.context][0], one, task) for one in offers])
     best = optimizer.choose(considered, ordered)
     cluster, found = known[best.place.context]
     return Choice(cluster, found, best, tuple(considered), tuple(away))
+
+
+def _whose(need: facts.Need, task: Task, context: str, own: settings.Settings) -> facts.Need:
+    """The same; with the service account, whose Secrets count where the task brings a login."""
+    return replace(need, service_account=podspec.service_account(task, context)) if registry.wanted(task, own) else need
 
 
 def _enough(task: Task, found: list[Node]) -> bool:
@@ -131,6 +156,6 @@ def _with_volumes(task: Task, offers: list[Place], known: dict[str, tuple[Cluste
     return has or offers
 
 
-def _growing(cluster: Cluster, place: Place) -> Place:
+def _growing(cluster: Cluster, place: Place, task: Task) -> Place:
     """Before a refusal: an autoscaler may make the nodes that are missing."""
-    return replace(place, grows=facts.grows(cluster))
+    return replace(place, grows=bool(task.settings(cluster.context).autoscaler) or facts.grows(cluster))

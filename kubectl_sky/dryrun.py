@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import choosing, cluster_objects, exposing, identity, planning, podspec, registry
+from kubectl_sky import choosing, cluster_objects, exposing, identity, planning, podcheck, podspec, registry
 from kubectl_sky.errors import UsageError
 from kubectl_sky.output import Format, manifests
 
@@ -34,6 +34,8 @@ def run(cluster: Cluster, task: Task, options: planning.Options, how: tuple[str,
     for note in plan.notes:
         print(f"note: {note}", file=sys.stderr)
     rendered = podspec.render(plan)
+    if how[0] == "server":
+        podcheck.check(choice.cluster, plan, rendered)
     registry.check(choice.cluster, plan, rendered)
     if how[0] == "server":
         rendered = cluster_objects.dry_run(choice.cluster, rendered)

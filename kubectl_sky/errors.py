@@ -26,11 +26,11 @@ class UsageError(Failure):
 class TaskErrors(UsageError):
     """All problems of a task file at once; `problems` have `str()` of the form `file:line:column: field: text`."""
 
-    def __init__(self, problems: Sequence[Any]):
+    def __init__(self, problems: Sequence[Any], where: str = "the task"):
         self.problems = list(problems)
         count = len(self.problems)
         lines = [f"  {problem}" for problem in self.problems]
-        super().__init__("\n".join([f"{count} problem{'s' * (count != 1)} in the task:", *lines]))
+        super().__init__("\n".join([f"{count} problem{'s' * (count != 1)} in {where}:", *lines]))
 
 
 class ClusterFailure(Failure):
@@ -53,6 +53,7 @@ class ApiError(ClusterFailure):
     def __init__(self, status: int, reason: str, message: str, hint: str | None = None):
         super().__init__(message, hint)
         self.status, self.reason = status, reason
+        self.said, self.causes = "", list[dict[str, Any]]()  # as the server put it
         self.retry_after: float | None = None
 
 

@@ -19,6 +19,7 @@ from kubectl_sky.api import answers, no_answer, transport
 from kubectl_sky.api.connection import Connection
 from kubectl_sky.api.kubeconfig import Access, load
 from kubectl_sky.api.watching import Watch
+from kubectl_sky.config import sources
 from kubectl_sky.errors import ApiError, Expired, Failure, Unreachable, UsageError
 from kubectl_sky.output import parse_duration
 
@@ -33,7 +34,10 @@ _RETRY_CODES = (429, 502, 503, 504)
 
 def connect(connection: Connection) -> Cluster:
     """The cluster of `connection`, without asking it anything. Failure: no kubeconfig, no such context."""
-    return Cluster(load(connection), connection)
+    access = load(connection)
+    if access.any_namespace:
+        access.namespace = sources.namespace(access.context) or access.namespace
+    return Cluster(access, connection)
 
 
 class Cluster:

@@ -7,7 +7,19 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import choosing, cluster_objects, exposing, identity, images, planning, podspec, registry, running
+from kubectl_sky import (
+    choosing,
+    cluster_objects,
+    exposing,
+    identity,
+    images,
+    planning,
+    podcheck,
+    podspec,
+    registry,
+    running,
+)
+from kubectl_sky.diagnosis import limits
 from kubectl_sky.errors import EXIT_INTERRUPT, Failure, Unreachable, UsageError
 from kubectl_sky.files import collect, gitclone, uploading
 from kubectl_sky.output import Progress
@@ -26,7 +38,8 @@ def launch(cluster: Cluster, task: Task, options: Options) -> int:
         files = collect.collect(uploading.mounts(source.task))  # nor for files that cannot be read
         cluster, job, request = _pods(cluster, task, options, progress)
         there = job["spec"].get("parallelism", 1)
-        head = Startup(cluster, job).wait(progress, options.timeout)
+        seconds = limits.provision(options.timeout, task.settings(cluster.context).timeout)
+        head = Startup(cluster, job).wait(progress, seconds)
         if files.mounts:
             uploading.send(cluster, files, head, there, progress)
         source.release()
@@ -79,6 +92,7 @@ def _pods(
     for note in made.notes:
         progress.line(note)
     rendered = podspec.render(made)
+    podcheck.check(chosen.cluster, made, rendered)
     registry.check(chosen.cluster, made, rendered)
     job = cluster_objects.create(chosen.cluster, rendered)
     return chosen.cluster, job, {"op": "follow", "job": 1} if made.job else None

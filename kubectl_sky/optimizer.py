@@ -98,7 +98,7 @@ def _candidate(task: Task, place: Place, request: DeviceRequest | None) -> Candi
     price = place.prices.hourly(podspec.cpus(task), podspec.memory(task), name, gpus)
     if place.nodes is None:
         return Candidate(task, place, request, None, None, price)
-    pod = Pod(task, request, podspec.sketch(task, request, place.nodes))
+    pod = Pod(task, request, podspec.sketch(task, request, place.nodes, place.context))
     able = [node for node in place.nodes if pod.may_go(node)]
     ever = sum(pod.room(node, None) for node in able)
     usage = place.usage

@@ -27,7 +27,7 @@ class Options:
     name: str
     detach: bool = False
     down: bool = False
-    timeout: float = 600.0  # s until node 0 must be up
+    timeout: float | None = None  # s until node 0 must be up; None: as configured
     exposure: ports.Exposure = field(default_factory=ports.Exposure)
 
 
@@ -78,7 +78,7 @@ def _parts(chosen: optimizer.Candidate, options: Options, found: podspec.Facts) 
         yield ports.part(options.name, task.num_nodes, task.resources.ports, options.exposure)
     if task.volumes:
         yield volumes.part(options.name, wanted.of(task), found.storage, task.num_nodes)
-    yield from access.parts(task, options.name, settings.load())
+    yield from access.parts(task, options.name, settings.load(), found)
 
 
 def unmountable(task: Task, name: str, found: podspec.Facts, gpus: str | None = None) -> list[tasks.Problem]:

@@ -6,11 +6,14 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from kubectl_sky import names, podmerge, quantity, scheduling
 from kubectl_sky.capacity.device_request import DeviceRequest, count
 from kubectl_sky.capacity.nodes import Node
+from kubectl_sky.config import applying
+from kubectl_sky.config.layers import Effective
 from kubectl_sky.parts import pulling
 from kubectl_sky.parts.claims import CLAIM
 from kubectl_sky.parts.part import Part
@@ -60,6 +63,7 @@ class Facts:
     pod_security: str = "privileged"  # the level that the namespace enforces
     nodes: tuple[Node, ...] | None = None  # None: may not be read
     runtime_classes: frozenset[str] = frozenset()
+    sidecars: bool = True  # init containers that go on running
     storage: Storage | None = None  # None: no cluster was asked, or the task has no volumes
     pull_secrets: tuple[str, ...] = ()  # of the service account, read where the task brings its own
 
@@ -89,6 +93,11 @@ class Plan:
     down: bool = False
     annotations: dict[str, str] = field(default_factory=dict)
 
+    @cached_property
+    def config(self) -> Effective:
+        """What the configuration says for the task in its context."""
+        return self.task.settings(self.facts.context)
+
     @property
     def notes(self) -> list[str]:
         """What its parts say to the user."""
@@ -101,7 +110,7 @@ def render(plan: Plan) -> list[Manifest]:
     if plan.task.num_nodes > 1:
         manifests.append(_service(plan))
     manifests += [_labelled(plan, manifest) for part in plan.parts for manifest in part.manifests]
-    return [*manifests, _job(plan)]
+    return applying.to_objects([*manifests, _job(plan)], plan.config)
 
 
 def hidden(rendered: list[Manifest]) -> list[Manifest]:
@@ -213,7 +222,7 @@ def _job(plan: Plan) -> Manifest:
     pod_labels = {**task.resources.labels, **names.labels(plan.name)}
     if plan.request:
         pod_labels[scheduling.GPU_POD] = "true"
-    pod = {"metadata": {"labels": pod_labels}, "spec": _pod(plan)}
+    pod = applying.to_template({"metadata": {"labels": pod_labels}, "spec": _pod(plan)}, plan.config)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -224,27 +233,25 @@ def _job(plan: Plan) -> Manifest:
             "parallelism": task.num_nodes,
             "backoffLimit": 0,
             "ttlSecondsAfterFinished": KEEP_DOWN_SECONDS if plan.down else KEEP_FAILED_SECONDS,
-            "template": pulling.with_secrets(podmerge.merge(pod, _pod_config(task)), plan.parts, facts.pull_secrets),
+            "template": pulling.with_secrets(pod, plan.parts, facts.pull_secrets),
         },
     }
 
 
-def sketch(task: Task, request: DeviceRequest | None, nodes: Sequence[Node] | None) -> dict[str, Any]:
+def sketch(
+    task: Task, request: DeviceRequest | None, nodes: Sequence[Node] | None, context: str = ""
+) -> dict[str, Any]:
     """The spec of a pod of the task, as far as it matters to the scheduler."""
     containers = [{"name": "task", "resources": _resources(task, request)}, {"name": "ssh", "resources": OWN_RESOURCES}]
     where = scheduling.fields("", task.num_nodes, request, task.resources.use_spot, nodes)
-    merged = podmerge.merge({"spec": {"containers": containers, **where}}, _pod_config(task))
+    merged = applying.to_template({"spec": {"containers": containers, **where}}, task.settings(context))
     return dict(merged["spec"])
 
 
-def service_account(task: Task) -> str:
+def service_account(task: Task, context: str) -> str:
     """Whose name the pods bear."""
-    return str((_pod_config(task).get("spec") or {}).get("serviceAccountName") or "default")
-
-
-def _pod_config(task: Task) -> dict[str, Any]:
-    kubernetes = task.config.get("kubernetes") or {}
-    return kubernetes.get("pod_config") or {}
+    bare = applying.to_template({"spec": {"containers": [{"name": "task"}]}}, task.settings(context))
+    return str(bare["spec"].get("serviceAccountName") or "default")
 
 
 def _pod(plan: Plan) -> dict[str, Any]:

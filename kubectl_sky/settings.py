@@ -7,6 +7,7 @@ Read from $KUBECTL_SKY_CONFIG or ~/.config/kubectl-sky/config.yaml; an environme
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ class Settings:
     gateway: str = ""  # NAME or NAMESPACE/NAME
     image_pull_secret: str = ""  # names, comma-separated, of Secrets that all tasks' images are pulled with
     docker_config: str = "false"  # true | false | hosts: whether this machine's docker login goes along with a task
+    allow_privileged_mounts: str = "false"  # true: a bucket may be mounted by a privileged container of the task's pods
     rclone_image: str = "docker.io/rclone/rclone:1.71.1"  # copies buckets; used by tasks that have some
     bucket_endpoints: str = ""  # of S3 servers: SCHEME=URL, comma-separated, e.g. s3=http://minio:9000
     bucket_secret: str = ""  # a Secret of the namespace, the environment of rclone; "": the user's own keys
@@ -62,11 +64,13 @@ def config_file() -> Path:
     return Path(os.environ.get(PREFIX + "CONFIG") or f"{base}/kubectl-sky/config.yaml").expanduser()
 
 
-def prices(context: str) -> Prices:
-    """The price table of a context; an empty one where there is none. Raises UsageError."""
+def prices(context: str, others: Mapping[str, Any] | None = None) -> Prices:
+    """The price table of a context: our own file's, else SkyPilot's `others`, else an empty one. Raises UsageError."""
     file = config_file()
     values = _read(file).get("pricing") if file.is_file() else None
-    return pricing.table(values, context, str(file)) if values is not None else Prices()
+    if values is None:
+        return pricing.table(dict(others), context, "kubernetes") if others else Prices()
+    return pricing.table(values, context, str(file))
 
 
 def _read(file: Path) -> dict[str, Any]:

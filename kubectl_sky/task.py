@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from kubectl_sky import resources as resource_model
+from kubectl_sky.config.layer import stamp
+from kubectl_sky.config.layers import Effective, Layers
 from kubectl_sky.errors import TaskErrors, UsageError
 from kubectl_sky.resources import Accelerator, Autostop, Resources
 from kubectl_sky.taskfile import buckets, envs, mounts, rules
@@ -22,9 +24,9 @@ from kubectl_sky.taskfile.mounts import FileMount, GitSource
 from kubectl_sky.taskfile.overrides import Overrides, apply
 from kubectl_sky.taskfile.problem import Problem
 from kubectl_sky.taskfile.taskyaml import MAX_BYTES, Loaded, Node, load
+from kubectl_sky.taskfile.volumes import check_volumes
 
 __all__ = [
-from kubectl_sky.taskfile.volumes import check_volumes
     "Accelerator", "Autostop", "FileMount", "GitSource", "Overrides", "Problem", "Resources", "SecretRef", "Task",
     "TaskErrors", "TaskFile", "parse", "parse_all", "read_env_file", "read_file", "unsupported", "variables",
 ]  # fmt: skip
@@ -54,6 +56,11 @@ class Task:
     event_callback: str | None = None
     source: str = "task"
     places: Mapping[str, tuple[int, int]] = field(default_factory=dict, compare=False, repr=False)
+    layers: Layers = field(default_factory=Layers, compare=False, repr=False)
+
+    def settings(self, context: str) -> Effective:
+        """What its `config:` and, where they were read, the files and flags say for a context."""
+        return self.layers.of(context)
 
     def problem(self, path: str, message: str, hint: str | None = None) -> Problem:
         """A finding about a field, at its place or at that of the nearest field around it."""
@@ -170,7 +177,13 @@ class _Draft:
             file_mounts=mounts.build_file_mounts(raw.get("file_mounts"), self.base), volumes=raw.get("volumes", {}),
             config=raw.get("config", {}), service=raw.get("service"), pool=raw.get("pool"),
             event_callback=raw.get("event_callback"), source=source, places=rules.places(self.root),
+            layers=_layers(self.root.get("config"), source),
         )  # fmt: skip
+
+
+def _layers(config: Node | None, source: str) -> Layers:
+    own = config.get("kubernetes") if config is not None else None
+    return Layers(task=stamp(own, source) if own is not None else None)
 
 
 def _a(node: Node) -> str:

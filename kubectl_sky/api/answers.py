@@ -43,6 +43,7 @@ def api_error(
     if text:
         causes = (answer.get("details") or {}).get("causes") or []
         error = ApiError(status, reason, *explained(Answer(status, text, causes, context)))
+        error.said, error.causes = text, causes
     else:
         if status == 404:
             # of a group of APIs that is not installed

@@ -35,6 +35,7 @@ class Access:
     cluster: dict[str, Any]
     user: dict[str, Any]
     in_cluster: bool = False
+    any_namespace: bool = False  # neither the context nor a flag names one
     plugin_answer: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -160,6 +161,7 @@ def _from_files(config: dict[str, Any], connection: Connection, looked: list[str
     return Access(
         context=name,
         namespace=context.get("namespace") or "default",
+        any_namespace=not context.get("namespace"),
         cluster=entry("clusters", connection.cluster, "cluster"),
         user=entry("users", connection.user, "user"),
     )
@@ -208,7 +210,8 @@ def _overridden(access: Access, connection: Connection) -> Access:
             user[key] = who
     if connection.as_group:
         user["as-groups"] = list(connection.as_group)
-    access.namespace = connection.namespace or access.namespace
+    if connection.namespace:
+        access.namespace, access.any_namespace = connection.namespace, False
     return access
 
 

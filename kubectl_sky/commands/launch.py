@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from kubectl_sky.commands.configflag import CONFIG, configured
 from kubectl_sky.commands.taskflags import TaskFlags, read_task, with_task_flags
 from kubectl_sky.errors import UsageError
 
@@ -39,9 +40,10 @@ def launch(
             "--provision-timeout",
             metavar="TIME",
             help="How long to wait for the pods; longer by itself while an autoscaler adds nodes; 0: for ever "
-            "(default: config.kubernetes.provision_timeout of the task, else 10m)",
+            "(default: kubernetes.provision_timeout as configured, else 10m)",
         ),
     ] = None,
+    config: CONFIG = None,
     dry_run: Annotated[
         str | None,
         typer.Option(
@@ -74,9 +76,9 @@ def launch(
     mode = dryrun.mode(dry_run, output)
     if not entry and not cluster_name:
         raise UsageError("nothing to launch", "name a task file, a command after --, or idle pods: -c NAME")
-    task = read_task(entry or [], flags)
+    task = configured(read_task(entry or [], flags), config)
     planning.check_supported(task)
-    seconds = limits.provision(provision_timeout, task.config)
+    seconds = limits.given(provision_timeout)
     exposure = exposing.wanted(expose, task.resources)
     options = planning.Options(planning.name_of(task, cluster_name), detach, down, seconds, exposure)
     cluster = kube.connect(ctx.obj)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from kubectl_sky.commands.configflag import CONFIG, configured
 from kubectl_sky.commands.taskflags import TaskFlags, read_task, with_task_flags
 from kubectl_sky.output import Format, manifests
 
@@ -20,6 +21,7 @@ def render(
     expose: Annotated[
         str | None, typer.Option("--expose", metavar="HOW", help="As launch --expose makes the ports reachable")
     ] = None,
+    config: CONFIG = None,
     output: Annotated[str | None, typer.Option("-o", "--output", metavar="FORMAT", help="yaml or json")] = None,
     show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Do not blank out secrets")] = False,
 ) -> int:
@@ -31,7 +33,7 @@ def render(
       kubectl sky render task.yaml --gpus A100:1 | kubectl apply -f -
     """
     form = Format.parse(output, Format.YAML, Format.JSON)
-    task = read_task(entry, flags)
+    task = configured(read_task(entry, flags), config)
     from kubectl_sky import exposing, identity, planning, podspec
 
     planning.check_supported(task)

@@ -37,11 +37,17 @@ _HOOK = Field("", "map", fields=(
 ), required=("run",))  # fmt: skip
 
 _POD_CONFIG = Field("pod_config", "map", "A partial pod (metadata, spec), merged into the task's pods.")
-_METADATA = Field("custom_metadata", "map", "Labels and annotations for every object.", check=_no_name, note=_LATER)
+_VALUE = Field("", "text|int|number|bool")
+_METADATA = Field("custom_metadata", "map", "For every object: `labels` and `annotations`.", (
+    Field("labels", "map", value=_VALUE),
+    Field("annotations", "map", value=_VALUE),
+    Field("name", "any", internal=True),
+    Field("namespace", "any", internal=True),
+), check=_no_name)  # fmt: skip
 _TIMEOUT = Field("provision_timeout", "int", "Seconds to wait for the pods, 600 by default; 0 or less: for ever.")
 _MODE = Field("mode", "text", choices=("ALL", "BUILD"), exact_case=True)
 
-_KUBERNETES = Field("kubernetes", "map", "Settings of Kubernetes.", (
+KUBERNETES = Field("kubernetes", "map", "Settings of Kubernetes.", (
     _POD_CONFIG,
     _METADATA,
     _TIMEOUT,
@@ -50,13 +56,14 @@ _KUBERNETES = Field("kubernetes", "map", "Settings of Kubernetes.", (
     ), note=_LATER),
     Field("kueue", "map", "Kueue.", (
         Field("local_queue_name", "text", "The LocalQueue."),
-        Field("admission_timeout", "int", "Seconds to wait for admission; -1 for ever."),
-    ), note=_LATER),
-    Field("quota", "map", "Old form of kueue: `queue`.", note=_LATER),
-    Field("remote_identity", "text|map", "The pods' service account.", value=Field("", "text"), note=_LATER),
+        Field("admission_timeout", "int", "Seconds to wait for admission, 86400 by default; -1 for ever."),
+    )),
+    Field("quota", "map", "The same as kueue.local_queue_name: `queue`.", (Field("queue", "text"),)),
+    Field("remote_identity", "text|map", "The pods' service account; or a map of contexts to them.",
+          value=Field("", "text")),
     Field("enable_docker", "bool|text|map", "Docker in the pods.", (_MODE, Field("cache_volume", "text")),
           choices=("ALL", "BUILD"), exact_case=True, required=("mode",), note=_LATER),
-    Field("set_pod_resource_limits", "bool|number", "Limits equal to requests, or a factor.", minimum=1, note=_LATER),
+    Field("set_pod_resource_limits", "bool|number", "Limits equal to requests, a multiple, or none.", minimum=1),
 ))  # fmt: skip
 
 
@@ -65,7 +72,7 @@ def _other(name: str, *keys: str) -> Field:
 
 
 CONFIG = Field("config", "map", "Settings for this task alone.", (
-    _KUBERNETES,
+    KUBERNETES,
     Field("hooks", "list", "Scripts run when the task is stopped, preempted or removed.", item=_HOOK, check=_at_most_32,
           note=_LATER),
     Field("docker", "map", "Docker on virtual machines.", (Field("run_options", "text|list", item=Field("", "text")),),

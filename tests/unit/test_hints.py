@@ -23,21 +23,21 @@ def test_commands_go_where_the_flags_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flag", "config", "seconds"),
+    ("flag", "configured", "seconds"),
     [
-        (None, {}, 600.0),
-        (None, {"kubernetes": {"provision_timeout": 900}}, 900.0),
-        (None, {"kubernetes": {"provision_timeout": -1}}, math.inf),
-        ("30s", {"kubernetes": {"provision_timeout": 900}}, 30.0),
-        ("1m30s", {}, 90.0),
-        ("0", {}, math.inf),
-        ("-1", {}, math.inf),
+        (None, None, 600.0),
+        (None, 900, 900.0),
+        (None, -1, math.inf),
+        ("30s", 900, 30.0),
+        ("1m30s", None, 90.0),
+        ("0", None, math.inf),
+        ("-1", None, math.inf),
     ],
 )
-def test_the_limit_of_a_launch(flag: str | None, config: dict, seconds: float) -> None:
-    assert limits.provision(flag, config) == seconds
+def test_the_limit_of_a_launch(flag: str | None, configured: int | None, seconds: float) -> None:
+    assert limits.provision(limits.given(flag), configured) == seconds
 
 
 def test_a_limit_that_is_no_time() -> None:
     with pytest.raises(UsageError, match="--provision-timeout: 'soon' is no duration"):
-        limits.provision("soon", {})
+        limits.given("soon")

@@ -25,8 +25,9 @@ def test_pod_config_merges_as_in_skypilot() -> None:
         "tolerations": [{"key": "a"}, {"key": "b"}],
     }
     assert base["spec"]["containers"][0]["env"] == [{"name": "A", "value": "1"}]
-    with pytest.raises(UsageError, match=r"pod_config.spec.containers must be a list, not a map"):
+    with pytest.raises(podmerge.ClashError, match="should be a list, not a map") as clash:
         podmerge.merge(base, {"spec": {"containers": {}}})
+    assert clash.value.path == "spec.containers"
 
 
 def test_names() -> None:

@@ -1,0 +1,85 @@
+"""What the configuration does to a task's manifests. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kubectl_sky.config import pod_config
+from kubectl_sky.config.layers import Effective
+
+Fields = dict[str, Any]
+QUEUE = "kueue.x-k8s.io/queue-name"
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+
+
+def to_template(template: Fields, config: Effective) -> Fields:
+    """A pod's metadata and spec, with all that is said of pods. Raises TaskErrors where pod_config does not fit."""
+    spec = dict(template["spec"])
+    if config.service_account:
+        # who names one wants its rights: the only pods of ours with a token
+        spec.update(serviceAccountName=config.service_account, automountServiceAccountToken=True)
+    if config.allowed_nodes:
+        spec["affinity"] = _only(spec.get("affinity") or {}, config.allowed_nodes.terms())
+    if config.limits is not None:
+        spec["containers"] = [_limited(one, config.limits) for one in spec["containers"][:1]] + spec["containers"][1:]
+    return pod_config.applied({**template, "spec": spec}, config.pod_config)
+
+
+def _only(affinity: Fields, allowed: list[Fields]) -> Fields:
+    """Terms are alternatives: each that is required already goes with each that is allowed."""
+    nodes = affinity.get("nodeAffinity") or {}
+    there = (nodes.get(REQUIRED) or {}).get("nodeSelectorTerms") or [{}]
+    keys = ("matchExpressions", "matchFields")
+    terms = [
+        {key: [*one.get(key, ()), *other.get(key, ())] for key in keys if one.get(key) or other.get(key)}
+        for one in there
+        for other in allowed
+    ]
+    return {**affinity, "nodeAffinity": {**nodes, REQUIRED: {"nodeSelectorTerms": terms}}}
+
+
+def _limited(container: Fields, factor: float) -> Fields:
+    resources = container.get("resources") or {}
+    limits = {key: value for key, value in (resources.get("limits") or {}).items() if key not in ("cpu", "memory")}
+    if factor:
+        for key in ("cpu", "memory"):
+            if key in resources.get("requests", {}):
+                limits[key] = _times(resources["requests"][key], factor)
+    made = {key: value for key, value in resources.items() if key != "limits"}
+    return {**container, "resources": {**made, **({"limits": limits} if limits else {})}}
+
+
+def _times(amount: Any, factor: float) -> str:
+    from kubectl_sky import quantity
+
+    return str(amount) if factor == 1 else quantity.number(quantity.parse(str(amount)) * factor)
+
+
+def to_objects(manifests: list[Fields], config: Effective) -> list[Fields]:
+    """Labels and annotations of every object, beneath our own; a queue for the Job, which Kueue starts."""
+    if config.queue:
+        manifests = [_queued(one, config.queue) if one["kind"] == "Job" else one for one in manifests]
+    if not config.labels and not config.annotations:
+        return manifests
+    made = [{**one, "metadata": _described(one["metadata"], config)} for one in manifests]
+    return [_with_pods(one, config) if one["kind"] == "Job" else one for one in made]
+
+
+def _queued(job: Fields, queue: str) -> Fields:
+    metadata = job["metadata"]
+    labels = {**metadata["labels"], QUEUE: queue}
+    return {**job, "metadata": {**metadata, "labels": labels}, "spec": {**job["spec"], "suspend": True}}
+
+
+def _with_pods(job: Fields, config: Effective) -> Fields:
+    template = job["spec"]["template"]
+    template = {**template, "metadata": _described(template.get("metadata") or {}, config)}
+    return {**job, "spec": {**job["spec"], "template": template}}
+
+
+def _described(metadata: Fields, config: Effective) -> Fields:
+    made = dict(metadata)
+    for key, more in (("labels", config.labels), ("annotations", config.annotations)):
+        if more:
+            made[key] = {**more, **(metadata.get(key) or {})}
+    return made
