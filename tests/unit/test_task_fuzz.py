@@ -25,6 +25,7 @@ PROJECT = Path(__file__).parents[2]
 COUNT = int(os.environ.get("SKY_FUZZ", "1500"))
 SEED = int(os.environ.get("SKY_FUZZ_SEED", "0"))
 SECONDS = 1.0  # of the processor, for one file
+ALLOWED = {"validate": (0, 2), "render": (0, 2, 1)}  # 1: a valid task that needs a look at the cluster, or cannot run
 FREE = {"file_mounts": FILE_MOUNTS, "volumes": VOLUMES}
 TEXTS = [
     "", " ", "x", "A100:8", "1", "1+", "16GB", "10m", "/a", "/a/", "s3://b", "k8s/c", "$V", "${V}", "~", "none", "\n",
@@ -126,9 +127,9 @@ def test_changed_files_are_valid_or_not_and_nothing_else(tmp_path, monkeypatch, 
             for verb in verbs:
                 code, said = outcome(verb, path, monkeypatch, capsys)
                 codes[verb, code] += 1
-                assert code in (0, 2), (number, verb, said, data)
+                assert code in ALLOWED[verb], (number, verb, said, data)
                 assert (code == 0) or "error: " in said, (number, verb, said, data)
-                assert "Traceback" not in said, (number, verb, said, data)
+                assert "Traceback" not in said and "fault of kubectl sky" not in said, (number, verb, said, data)
     finally:
         signal.signal(signal.SIGPROF, before)
     print(dict(codes))
