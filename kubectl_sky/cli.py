@@ -47,6 +47,7 @@ VERBS: dict[str, Verb] = {
     "volumes apply": Verb("volumes:apply", "Make a volume, or enlarge it", STORE),
     "volumes ls": Verb("volumes:ls", "List volumes, and who uses them", STORE),
     "volumes delete": Verb("volumes:delete", "Delete volumes, and what is in them", STORE),
+    "config view": Verb("config:view", "Show the configuration, and where each value comes from", CHECK),
     "version": Verb("version:version", "Print the versions of client and server", CHECK),
     "label-gpus": Verb("label_gpus:label_gpus", "Label nodes with their GPUs, as SkyPilot reads them", ADMIN),
 }

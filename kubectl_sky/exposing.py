@@ -24,10 +24,15 @@ CONTROLLERS = "an administrator installs a controller; without one: kubectl sky 
 INDEXED = (1, 28)  # pods carry their index as a label
 
 
-def wanted(flag: str | None, resources: Resources) -> Exposure:
-    """How the ports are to be exposed: by --expose, else by the setting. Raises UsageError."""
+def wanted(flag: str | None, resources: Resources, mode: str | None = None) -> Exposure:
+    """How the ports are to be exposed: by --expose, else by the setting, else by SkyPilot's `mode`. Raises UsageError.
+
+    Its mode podip means the pods' addresses, which need nothing.
+    """
     own = settings.load()
     way, source = (flag, "--expose") if flag is not None else (own.expose, f"expose in {settings.config_file()}")
+    if flag is None and own.expose == ports.NONE and mode in (ports.LOAD_BALANCER, ports.INGRESS):
+        way, source = mode, "kubernetes.ports"
     if way not in ports.WAYS:
         raise UsageError(f"{source}: there is no {way!r}", f"it takes: {', '.join(ports.WAYS)}")
     declared = sorted({port for one in (resources, *resources.candidates()[0]) for port in one.ports})

@@ -59,6 +59,24 @@ def load() -> Settings:
     return replace(settings, **{name: value for name, value in given.items() if value is not None})
 
 
+def sources() -> dict[str, tuple[Any, str]]:
+    """Each setting's value and where it comes from: `FILE:LINE`, `$VARIABLE` or `built-in`. Raises UsageError."""
+    from kubectl_sky.taskfile.taskyaml import load as load_nodes
+
+    file, own, lines = config_file(), load(), {}
+    if file.is_file():
+        root = load_nodes(file.read_bytes(), str(file)).documents
+        lines = {key: f"{file}:{node.line}" for key, node, _ in (root[0].entries() if root else ())}
+    found: dict[str, tuple[Any, str]] = {}
+    for one in fields(Settings):
+        variable = PREFIX + one.name.upper()
+        source = f"${variable}" if variable in os.environ else lines.get(one.name, "built-in")
+        found[one.name] = (getattr(own, one.name), source)
+    if "pricing" in lines:
+        found["pricing"] = (_read(file)["pricing"], lines["pricing"])
+    return found
+
+
 def config_file() -> Path:
     base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
     return Path(os.environ.get(PREFIX + "CONFIG") or f"{base}/kubectl-sky/config.yaml").expanduser()

@@ -79,9 +79,9 @@ def launch(
     task = configured(read_task(entry or [], flags), config)
     planning.check_supported(task)
     seconds = limits.given(provision_timeout)
-    exposure = exposing.wanted(expose, task.resources)
-    options = planning.Options(planning.name_of(task, cluster_name), detach, down, seconds, exposure)
     cluster = kube.connect(ctx.obj)
+    exposure = exposing.wanted(expose, task.resources, task.settings(cluster.context).ports)
+    options = planning.Options(planning.name_of(task, cluster_name), detach, down, seconds, exposure)
     if mode:
         return dryrun.run(cluster, task, options, mode, show_secrets)
     return launching.launch(cluster, task, options)

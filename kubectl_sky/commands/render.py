@@ -14,6 +14,7 @@ from kubectl_sky.output import Format, manifests
 
 @with_task_flags
 def render(
+    ctx: typer.Context,
     entry: Annotated[list[str], typer.Argument(metavar="FILE", help="Task file (- is stdin), or a command after --")],
     flags: TaskFlags,
     cluster_name: Annotated[str | None, typer.Option("-c", "--cluster-name", metavar="NAME", help="Its name")] = None,
@@ -31,15 +32,17 @@ def render(
     Examples:
       kubectl sky render task.yaml
       kubectl sky render task.yaml --gpus A100:1 | kubectl apply -f -
+  kubectl sky render task.yaml --context prod   # with what the configuration says for it
     """
     form = Format.parse(output, Format.YAML, Format.JSON)
     task = configured(read_task(entry, flags), config)
     from kubectl_sky import exposing, identity, planning, podspec
 
     planning.check_supported(task)
-    exposure = exposing.wanted(expose, task.resources)
+    context = ctx.obj.context or ""
+    exposure = exposing.wanted(expose, task.resources, task.settings(context).ports)
     options = planning.Options(planning.name_of(task, cluster_name), down=down, exposure=exposure)
-    plan = planning.plan(planning.blind(task), options, podspec.Facts(), identity.new_identity())
+    plan = planning.plan(planning.blind(task, context), options, podspec.Facts(context=context), identity.new_identity())
     for note in plan.notes:
         print(f"note: {note}", file=sys.stderr)
     rendered = podspec.render(plan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kubectl_sky import quantity
 from kubectl_sky.config import pod_config
 from kubectl_sky.config.layers import Effective
 
@@ -44,15 +45,16 @@ def _limited(container: Fields, factor: float) -> Fields:
     if factor:
         for key in ("cpu", "memory"):
             if key in resources.get("requests", {}):
-                limits[key] = _times(resources["requests"][key], factor)
+                limits[key] = _times(key, str(resources["requests"][key]), factor)
     made = {key: value for key, value in resources.items() if key != "limits"}
     return {**container, "resources": {**made, **({"limits": limits} if limits else {})}}
 
 
-def _times(amount: Any, factor: float) -> str:
-    from kubectl_sky import quantity
-
-    return str(amount) if factor == 1 else quantity.number(quantity.parse(str(amount)) * factor)
+def _times(key: str, amount: str, factor: float) -> str:
+    if factor == 1:
+        return amount
+    many = quantity.parse(amount) * factor
+    return quantity.gibibytes(many / quantity.GIB) if key == "memory" else quantity.number(many)
 
 
 def to_objects(manifests: list[Fields], config: Effective) -> list[Fields]:
