@@ -1,0 +1,186 @@
+"""Measures uploads beside `tar | kubectl exec -- tar` on the cluster of KUBECONFIG: python tests/bench/upload.py
+
+Every round does everything once, in turns. What is timed is the whole command, from its start to its end; memory is
+the most that the client had (kubectl, which carries the stream, counted apart). --check fails when a limit is passed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[2]
+RATIO = 0.8  # of tar's throughput, at least
+MEMORY = 150  # MB of the client, at most
+CHANGED_SECONDS = 1.5
+BLOCK = 1 << 20
+
+
+class Bench:
+    def __init__(self, image: str):
+        self.namespace = f"bench-{uuid.uuid4().hex[:8]}"
+        self.image = image
+        self.seconds: dict[str, list[float]] = defaultdict(list)
+        self.memory = 0.0
+
+    def kubectl(self, *words: str, **options: object) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(["kubectl", "-n", self.namespace, *words], check=True, capture_output=True, **options)  # type: ignore[call-overload, no-any-return]
+
+    def sky(self, *words: str) -> float:
+        """Seconds that it took; notes the client's memory."""
+        program = os.environ.get("KUBECTL_SKY")
+        argv = [program] if program else [sys.executable, "-m", "kubectl_sky"]
+        env = {**os.environ, "PYTHONPATH": str(PROJECT)}
+        began = time.perf_counter()
+        with tempfile.TemporaryFile() as errors:
+            process = subprocess.Popen([*argv, "-n", self.namespace, *words], env=env, stdout=errors, stderr=errors)
+            most = 0
+            while process.poll() is None:
+                most = max(most, _peak(process.pid))
+                time.sleep(0.01)
+            took = time.perf_counter() - began
+            errors.seek(0)
+            if process.returncode:
+                sys.exit(f"kubectl sky {' '.join(words)}: {errors.read().decode()}")
+        self.memory = max(self.memory, most / 1024)
+        return took
+
+    def begin(self) -> None:
+        self.kubectl("create", "namespace", self.namespace)
+        while not subprocess.run(["kubectl", "-n", self.namespace, "get", "sa", "default"], capture_output=True).stdout:
+            time.sleep(0.2)
+        self.sky("launch", "-c", "up", "--cpus", "0.1", "--image-id", self.image, "-d", "--", "true")
+        self.pod = json.loads(self.kubectl("get", "pods", "-o", "json").stdout)["items"][0]["metadata"]["name"]
+
+    def clear(self) -> None:
+        self.kubectl("exec", self.pod, "-c", "task", "--", "sh", "-c", "rm -rf /root/tar /root/sky_workdir; sync")
+
+    def tar(self, folder: Path) -> float:
+        begin = time.perf_counter()
+        unpack = "mkdir -p /root/tar && tar -C /root/tar -xf -"
+        with subprocess.Popen(["tar", "-C", str(folder), "-cf", "-", "."], stdout=subprocess.PIPE) as pack:
+            self.kubectl("exec", "-i", self.pod, "-c", "task", "--", "sh", "-c", unpack, stdin=pack.stdout)
+        return time.perf_counter() - begin
+
+    def send(self, folder: Path) -> float:
+        return self.sky("exec", "up", "--workdir", str(folder), "--", "true")
+
+    def side_by_side(self, name: str, folder: Path, first: bool) -> None:
+        """Each of the two goes first in every second round."""
+        for way in ("tar", "sky") if first else ("sky", "tar"):
+            self.clear()
+            took = self.tar(folder) if way == "tar" else self.send(folder)
+            self.seconds[f"{name} {way}"].append(took)
+
+
+def _peak(pid: int) -> int:
+    """KB, the most so far, of a process."""
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1])
+    except OSError:
+        pass
+    return 0
+
+
+def big(folder: Path, size: int) -> Path:
+    """One file that does not compress."""
+    folder.mkdir()
+    with open(folder / "big", "wb") as file:
+        for _ in range(size // BLOCK):
+            file.write(os.urandom(BLOCK))
+    return folder
+
+
+def small(folder: Path, count: int) -> Path:
+    """Files of about 1 KB of text, 100 in a folder."""
+    for number in range(count):
+        path = folder / f"{number // 10000}" / f"{number // 100 % 100}" / f"{number % 100}.txt"
+        if not number % 100:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{number} " * 150)
+    return folder
+
+
+@contextmanager
+def bench(image: str) -> Iterator[Bench]:
+    made = Bench(image)
+    try:
+        made.begin()
+        yield made
+    finally:
+        made.kubectl("delete", "namespace", made.namespace, "--wait=false")
+
+
+def measure(made: Bench, folders: dict[str, Path], rounds: int) -> None:
+    for number in range(rounds):
+        for name, folder in folders.items():
+            made.side_by_side(name, folder, first=number % 2 == 0)
+        made.clear()
+        folder = folders["10,000 files"]
+        made.send(folder)
+        made.seconds["nothing changed"].append(made.send(folder))
+        (folder / "0/50/50.txt").write_text(f"changed {number} {time.time()}")
+        made.seconds["one of 10,000 changed"].append(made.send(folder))
+        print(f"round {number + 1} of {rounds}", file=sys.stderr)
+
+
+def report(made: Bench, folders: dict[str, Path]) -> list[str]:
+    """Prints the table; returns what passes its limit."""
+    median = {name: statistics.median(values) for name, values in made.seconds.items()}
+    over = []
+    print(f"{'':24} {'tar | kubectl exec':>18} {'kubectl sky':>12} {'throughput':>11}")
+    for name in folders:
+        tar, sky = median[f"{name} tar"], median[f"{name} sky"]
+        print(f"{name:24} {tar:>17.2f}s {sky:>11.2f}s {tar / sky:>10.2f}x")
+        if tar / sky < RATIO and name != "10,000 files":
+            over.append(f"{name}: {tar / sky:.2f} of tar's throughput, at least {RATIO}")
+    for name in ("nothing changed", "one of 10,000 changed"):
+        print(f"{name:24} {'':>18} {median[name]:>11.2f}s")
+    print(f"{'memory of the client':24} {'':>18} {made.memory:>9.0f} MB")
+    if median["one of 10,000 changed"] > CHANGED_SECONDS:
+        over.append(f"one of 10,000 files changed: {median['one of 10,000 changed']:.2f} s, at most {CHANGED_SECONDS}")
+    if made.memory > MEMORY:
+        over.append(f"memory: {made.memory:.0f} MB, at most {MEMORY}")
+    return over
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-n", "--rounds", type=int, default=3)
+    parser.add_argument("--gb", type=float, default=1, help="size of the large file")
+    parser.add_argument("--files", type=int, default=100_000, help="how many small files")
+    parser.add_argument("--image", default="sky-test/python:1")
+    parser.add_argument("--check", action="store_true")
+    arguments = parser.parse_args()
+    top = Path(tempfile.mkdtemp(prefix="bench-upload-"))
+    try:
+        folders = {
+            f"one file of {arguments.gb:g} GB": big(top / "big", int(arguments.gb * 1e9)),
+            f"{arguments.files:,} files": small(top / "small", arguments.files),
+            "10,000 files": small(top / "few", 10_000),
+        }
+        with bench(arguments.image) as made:
+            measure(made, folders, arguments.rounds)
+    finally:
+        shutil.rmtree(top)
+    over = report(made, folders)
+    if over and arguments.check:
+        sys.exit("over the limit:\n  " + "\n  ".join(over))
+
+
+if __name__ == "__main__":
+    main()
