@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # from these on an image can be mounted as a volume, with a path inside it, without asking for a feature gate
 IMAGE_VOLUME_SERVER = (1, 35)
+SIDECAR_SERVER = (1, 29)
 IMAGE_VOLUME_RUNTIMES = {"containerd": (2, 1), "cri-o": (1, 33)}
 ENFORCE = "pod-security.kubernetes.io/enforce"
 
@@ -54,6 +55,7 @@ def gather(cluster: Cluster, settings: Settings, need: Need) -> tuple[Facts, Inv
         image_volumes=_image_volumes(version.result(), there.nodes, settings),
         pod_security=labels.get(ENFORCE, "privileged"),
         nodes=there.nodes,
+        sidecars=_server(version.result()) >= SIDECAR_SERVER,
         runtime_classes=frozenset(item["metadata"]["name"] for item in found["items"]),
         storage=storage.result() if storage else None,
         pull_secrets=tuple(one["name"] for one in pulling if one.get("name")),
@@ -84,9 +86,13 @@ def _get(cluster: Cluster, path: str, **params: Any) -> dict[str, Any] | None:
 def _image_volumes(version: dict[str, Any], nodes: Iterable[Node] | None, settings: Settings) -> bool:
     if settings.image_volumes != "auto":
         return settings.image_volumes == "true"
-    if _numbers(f"{version.get('major', 0)}.{version.get('minor', 0)}") < IMAGE_VOLUME_SERVER or not nodes:
+    if _server(version) < IMAGE_VOLUME_SERVER or not nodes:
         return False
     return all(_runtime_can(node.runtime) for node in nodes)
+
+
+def _server(version: dict[str, Any]) -> tuple[int, ...]:
+    return _numbers(f"{version.get('major', 0)}.{version.get('minor', 0)}")
 
 
 def _runtime_can(runtime: str) -> bool:

@@ -29,6 +29,7 @@ class Options:
     down: bool = False
     timeout: float | None = None  # s until node 0 must be up; None: as configured
     exposure: ports.Exposure = field(default_factory=ports.Exposure)
+    privileged_mounts: bool = False  # of buckets; agreed to with this launch
 
 
 def code() -> dict[str, str]:
@@ -78,7 +79,7 @@ def _parts(chosen: optimizer.Candidate, options: Options, found: podspec.Facts) 
         yield ports.part(options.name, task.num_nodes, task.resources.ports, options.exposure)
     if task.volumes:
         yield volumes.part(options.name, wanted.of(task), found.storage, task.num_nodes)
-    yield from access.parts(task, options.name, settings.load(), found)
+    yield from access.parts(task, options.name, settings.load(), found, options.privileged_mounts)
 
 
 def unmountable(task: Task, name: str, found: podspec.Facts, gpus: str | None = None) -> list[tasks.Problem]:

@@ -9,9 +9,10 @@ from pathlib import Path
 from kubectl_sky.buckets import credentials
 from kubectl_sky.buckets.credentials import Remote
 from kubectl_sky.errors import TaskErrors, UsageError
-from kubectl_sky.parts import buckets
+from kubectl_sky.parts import bucket_mounts, buckets
 from kubectl_sky.parts.part import Part
 from kubectl_sky.parts.rclone import Rclone
+from kubectl_sky.podspec import Facts
 from kubectl_sky.settings import PREFIX, Settings
 from kubectl_sky.task import Task
 from kubectl_sky.taskfile.buckets import COPY, S3, Bucket, read
@@ -19,20 +20,22 @@ from kubectl_sky.taskfile.field import join
 from kubectl_sky.taskfile.problem import Problem
 
 
-def parts(task: Task, name: str, settings: Settings) -> Iterator[Part]:
-    """The task's own variables come before this machine's. Raises TaskErrors: what cannot be mounted or read."""
+def parts(task: Task, name: str, settings: Settings, facts: Facts, agreed: bool = False) -> Iterator[Part]:
+    """`agreed`: to a privileged container. The task's own variables come before this machine's.
+
+    Raises TaskErrors: what cannot be mounted, and for which bucket the endpoint or the credentials are no good.
+    """
     wanted = read(task.file_mounts)
     if not wanted:
         return
-    environment = {**os.environ, **task.envs, **task.secrets}
-    endpoints = _endpoints(settings)
     remotes: dict[tuple[str, ...], Remote] = {}
-    problems = [_not_mounted(task, one) for one in wanted if one.mode != COPY]
+    agreed = agreed or settings.allow_privileged_mounts == "true"
+    mounted = [one for one in wanted if one.mode != COPY]
+    problems = [_not_mounted(task, one, reason) for one in mounted if (reason := _why_not(agreed, facts))]
+    environment, endpoints = {**os.environ, **task.envs, **task.secrets}, _endpoints(settings)
     for one in wanted:
-        if one.access in remotes:
-            continue
         try:
-            remotes[one.access] = credentials.remote(
+            remotes[one.access] = remotes.get(one.access) or credentials.remote(
                 one, environment, Path.home(), endpoints, bool(settings.bucket_secret)
             )
         except UsageError as error:
@@ -42,16 +45,32 @@ def parts(task: Task, name: str, settings: Settings) -> Iterator[Part]:
     image, policy = settings.own_image(settings.rclone_image), settings.image_pull_policy
     rclone = Rclone(name, remotes, image, policy, settings.bucket_secret)
     yield rclone.part()
-    yield buckets.part(rclone, wanted)
+    if copied := [one for one in wanted if one.mode == COPY]:
+        yield buckets.part(rclone, copied)
+    if mounted:
+        yield bucket_mounts.part(rclone, mounted)
 
 
-def _not_mounted(task: Task, bucket: Bucket) -> Problem:
-    hint = (
-        "`mode: COPY` copies it before the task starts; or with a CSI driver (s3.csi.aws.com, "
-        "gcsfuse.csi.storage.gke.io, blob.csi.azure.com) an administrator makes a claim: name that under `volumes:`"
-    )
-    path = join("file_mounts", bucket.dst)
-    return task.problem(path, f"{bucket.uri} is not mounted by kubectl sky (mode {bucket.mode})", hint)
+def _why_not(agreed: bool, facts: Facts) -> tuple[str, str] | None:
+    """(reason, what else there is) when buckets cannot be mounted."""
+    if not agreed:
+        hint = "or agree to a privileged container beside the task's: --allow-privileged-mounts"
+        return "a mount needs a privileged container or a CSI driver", hint
+    if facts.pod_security != "privileged":
+        return f"the namespace's Pod Security level {facts.pod_security} forbids the privileged container", ""
+    if not facts.sidecars:
+        return "it needs Kubernetes 1.29 or newer", ""
+    return None
+
+
+def _not_mounted(task: Task, bucket: Bucket, reason: tuple[str, str]) -> Problem:
+    choices = [
+        "`mode: COPY` copies it before the task starts",
+        "or a claim on it that its CSI driver made, under `volumes:`",
+        reason[1],
+    ]
+    text = f"{bucket.uri} cannot be mounted (mode {bucket.mode}): {reason[0]}"
+    return task.problem(join("file_mounts", bucket.dst), text, "; ".join(filter(None, choices)))
 
 
 def _endpoints(settings: Settings) -> dict[str, str]:

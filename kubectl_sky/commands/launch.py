@@ -43,6 +43,13 @@ def launch(
             "(default: kubernetes.provision_timeout as configured, else 10m)",
         ),
     ] = None,
+    privileged_mounts: Annotated[
+        bool,
+        typer.Option(
+            "--allow-privileged-mounts",
+            help="Mount buckets (mode MOUNT) by a privileged container beside the task's",
+        ),
+    ] = False,
     config: CONFIG = None,
     dry_run: Annotated[
         str | None,
@@ -81,7 +88,7 @@ def launch(
     seconds = limits.given(provision_timeout)
     cluster = kube.connect(ctx.obj)
     exposure = exposing.wanted(expose, task.resources, task.settings(cluster.context).ports)
-    options = planning.Options(planning.name_of(task, cluster_name), detach, down, seconds, exposure)
+    options = planning.Options(planning.name_of(task, cluster_name), detach, down, seconds, exposure, privileged_mounts)
     if mode:
         return dryrun.run(cluster, task, options, mode, show_secrets)
     return launching.launch(cluster, task, options)

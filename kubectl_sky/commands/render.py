@@ -22,6 +22,9 @@ def render(
     expose: Annotated[
         str | None, typer.Option("--expose", metavar="HOW", help="As launch --expose makes the ports reachable")
     ] = None,
+    privileged_mounts: Annotated[
+        bool, typer.Option("--allow-privileged-mounts", help="As launch --allow-privileged-mounts makes it")
+    ] = False,
     config: CONFIG = None,
     output: Annotated[str | None, typer.Option("-o", "--output", metavar="FORMAT", help="yaml or json")] = None,
     show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Do not blank out secrets")] = False,
@@ -41,7 +44,8 @@ def render(
     planning.check_supported(task)
     context = ctx.obj.context or ""
     exposure = exposing.wanted(expose, task.resources, task.settings(context).ports)
-    options = planning.Options(planning.name_of(task, cluster_name), down=down, exposure=exposure)
+    name = planning.name_of(task, cluster_name)
+    options = planning.Options(name, down=down, exposure=exposure, privileged_mounts=privileged_mounts)
     plan = planning.plan(planning.blind(task, context), options, podspec.Facts(context=context), identity.new_identity())
     for note in plan.notes:
         print(f"note: {note}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Why rclone could not copy a bucket: its own last words, in plain ones, with the next step. Pure."""
+"""Why rclone could not copy or mount a bucket: its own last words, in plain ones, with the next step. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from kubectl_sky.parts import bucket_mounts
 from kubectl_sky.parts.buckets import CONTAINER
 
 Told = tuple[str, str, str]  # reason, message, hint
@@ -70,20 +71,25 @@ def runs(status: Mapping[str, Any]) -> bool:
 
 def ended(pod: str, container: str, said: str) -> Told | None:
     """`said` is `URI: LAST LINE`, as parts.buckets has it written. None for other containers, and for no words."""
-    if container != CONTAINER:
+    what = {CONTAINER: "copied to", bucket_mounts.CONTAINER: "mounted in"}.get(container)
+    if not what:
         return None
     uri, _, line = said.partition(": ")
     line = re.sub(r"^[\d/]+ [\d:]+ ((ERROR|NOTICE|CRITICAL) *: )?", "", line)
     for one in FAULTS:
         if re.search(one.pattern, line):
-            return one.reason, f"{uri} cannot be copied to pod {pod}: {one.text} ({_short(line)})", one.hint
+            return one.reason, f"{uri} cannot be {what} pod {pod}: {one.text} ({_short(line)})", one.hint
     if uri and line:
-        return "NotCopied", f"{uri} cannot be copied to pod {pod}: {_short(line)}", f"kubectl logs {pod} -c {CONTAINER}"
+        return "NotCopied", f"{uri} cannot be {what} pod {pod}: {_short(line)}", f"kubectl logs {pod} -c {container}"
     return None
 
 
 def _short(line: str) -> str:
     """rclone's line without its own retries and the ids of requests."""
     line = re.sub(r",? ?\b(request id|host id|RequestID|HostID)[:=] ?[^,)]*", "", line)
-    line = re.sub(r"^Attempt \d+/\d+ failed with \d+ errors? and: |^Failed to copyto: ", "", line)
+    line = re.sub(
+        r"^(Attempt \d+/\d+ failed|Failed to \w+|Fatal error)( with \d+ errors?: last error was| [^:]* and)?: ",
+        "",
+        line,
+    )
     return line.strip(" ,.")[:300]

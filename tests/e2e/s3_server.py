@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 PLAIN = {"Content-Type": "text/plain"}
-BUCKET, CLOSED = "sky-data", "sky-closed"
+BUCKET, CLOSED, OUT = "sky-data", "sky-closed", "sky-out"
 OBJECTS = {
     "hello.txt": b"hello from the bucket\n",
     "train/a.csv": b"1,2\n",
@@ -23,9 +23,10 @@ OBJECTS = {
     "trained/no.csv": b"not below train/\n",
     "big.bin": os.urandom(3 << 20),
 }
-# what the owner of the keys may do: read one of the buckets
+# what the owner of the keys may do: read one of the buckets, and all with another
 POLICY = """{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:List*", "s3:Get*"],
-"Resource": ["arn:aws:s3:::%s", "arn:aws:s3:::%s/*", "arn:aws:s3:::sky-none"]}]}"""
+"Resource": ["arn:aws:s3:::%s", "arn:aws:s3:::%s/*", "arn:aws:s3:::sky-none"]},
+{"Effect": "Allow", "Action": "s3:*", "Resource": ["arn:aws:s3:::sky-out", "arn:aws:s3:::sky-out/*"]}]}"""
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,16 @@ class Server:
             "AWS_ACCESS_KEY_ID": self.key, "AWS_SECRET_ACCESS_KEY": self.secret, "AWS_ENDPOINT_URL": self.url,
             "AWS_REGION": "us-east-1",
         }  # fmt: skip
+
+    def written(self) -> dict[str, bytes]:
+        """What is in the bucket OUT."""
+        import boto3
+
+        s3 = boto3.client(
+            "s3", "us-east-1", endpoint_url=self.url, aws_access_key_id=self.key, aws_secret_access_key=self.secret
+        )
+        keys = [one["Key"] for one in s3.list_objects_v2(Bucket=OUT).get("Contents", ())]
+        return {key: s3.get_object(Bucket=OUT, Key=key)["Body"].read() for key in keys}
 
 
 @contextmanager
@@ -82,7 +93,7 @@ def _fill(url: str) -> tuple[str, str]:
         return boto3.client(service, "us-east-1", endpoint_url=url, aws_access_key_id="x", aws_secret_access_key="x")
 
     s3, iam = client("s3"), client("iam")
-    for bucket in (BUCKET, CLOSED):
+    for bucket in (BUCKET, CLOSED, OUT):
         s3.create_bucket(Bucket=bucket)
     for name, data in OBJECTS.items():
         s3.put_object(Bucket=BUCKET, Key=name, Body=data)

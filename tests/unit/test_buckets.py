@@ -229,3 +229,47 @@ def test_endpoints_are_checked(monkeypatch):
     monkeypatch.setenv(PREFIX + "BUCKET_ENDPOINTS", "minio:9000")
     with pytest.raises(UsageError, match="should be SCHEME=URL"):
         rendered("file_mounts: {/a: s3://b}")
+
+
+MOUNTED = """file_mounts:
+  /a: {name: b, config: {mount: {read_only: true}}}
+  ~/c: {source: s3://b/p, mode: MOUNT_CACHED, config: {mount_cached: {transfers: 3, vfs_write_back: 5s}}}
+  /d: s3://b"""
+
+
+def test_mounts_by_a_privileged_sidecar(monkeypatch):
+    monkeypatch.setenv(PREFIX + "ALLOW_PRIVILEGED_MOUNTS", "true")
+    spec = pod(rendered(MOUNTED)[1])
+    copier, sidecar = (one for one in spec["initContainers"] if one["name"].startswith("bucket"))
+    assert copier["command"][4:] == ["r0:b", "s3://b", "0"]
+    assert not copier["securityContext"].get("privileged")
+    assert sidecar["securityContext"]["privileged"]
+    assert sidecar["restartPolicy"] == "Always"
+    assert sidecar["command"][4:] == [
+        "r0:b", "s3://b", "0", "--vfs-cache-mode writes --read-only",
+        "r0:b/p", "s3://b/p", "1", "--vfs-cache-mode full --transfers 3",
+    ]  # fmt: skip
+    (task, _) = spec["containers"]
+    found = {one["mountPath"]: one.get("mountPropagation") for one in task["volumeMounts"]}
+    assert (found["/a"], found["/sky/mounts/1"], found["/d"]) == ("HostToContainer", "HostToContainer", None)
+    assert {"name": "SKY_LINKS_MOUNTS", "value": '{"~/c": "/sky/mounts/1"}'} in task["env"]
+    assert "securityContext" not in task
+
+
+def refusals(monkeypatch, agreed, facts):
+    monkeypatch.setenv(PREFIX + "ALLOW_PRIVILEGED_MOUNTS", agreed)
+    task, _ = parse(f"{MOUNTED}\nrun: x", "task.yaml")
+    with pytest.raises(TaskErrors) as caught:
+        planning.plan(planning.blind(task), planning.Options("t"), facts, podspec.Identity("PRIVATE", "PUBLIC"))
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_mounts_are_refused_with_the_choices(monkeypatch):
+    for agreed, facts, words in (
+        ("false", podspec.Facts(), "--allow-privileged-mounts"),
+        ("true", podspec.Facts(pod_security="baseline"), "level baseline forbids"),
+        ("true", podspec.Facts(sidecars=False), "Kubernetes 1.29"),
+    ):
+        said = refusals(monkeypatch, agreed, facts)
+        assert [text.split(":")[1] for text in said] == ["2", "3"]
+        assert all(words in text and "`mode: COPY`" in text and "`volumes:`" in text for text in said)

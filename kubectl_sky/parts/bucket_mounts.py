@@ -1,0 +1,96 @@
+"""Buckets that are mounted: rclone in a privileged sidecar, by FUSE. Pure.
+
+Only a privileged container may let a mount of its own be seen by others (mountPropagation: Bidirectional); the task's
+container gets it by HostToContainer. A file is uploaded when it is closed: nothing is lost when the task ends.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from kubectl_sky.parts.part import Part
+from kubectl_sky.parts.rclone import Rclone
+from kubectl_sky.taskfile.buckets import Bucket
+
+CONTAINER = "bucket-mounts"
+LINKS = "SKY_LINKS_MOUNTS"
+HOLDER = "/sky/mounts"
+PRIVILEGED = {"privileged": True, "runAsUser": 0, "runAsGroup": 0, "runAsNonRoot": False}
+# $1 remote, $2 its URI, $3 its folder, $4 options of rclone, and so on. Asked first: a mount itself looks at nothing.
+# A rclone that ended leaves a dead mount: it is taken away, and this container starts again.
+SCRIPT = """\
+fail() {
+  said=$(grep -E 'ERROR|CRITICAL|Failed|Fatal' "$2" | tail -n 1)
+  echo "$1: ${said:-$(tail -n 1 "$2")}" >/dev/termination-log
+  cat "$2" >&2
+  kill $pids 2>/dev/null
+  exit 1
+}
+dead() { read -r _ _ state _ <"/proc/$1/stat" || state=Z; [ "$state" = Z ]; }
+pids= all=
+trap 'kill $pids 2>/dev/null; wait; exit 0' TERM
+while [ $# -gt 0 ]; do
+  while grep -q " /mounts/$3 fuse" /proc/self/mounts; do umount -l "/mounts/$3" || exit 1; done
+  timeout 20 rclone lsf --config /sky/rclone/rclone.conf --retries 2 --low-level-retries 4 --contimeout 15s "$1" \\
+    >/dev/null 2>"/tmp/$3" || [ $? -ge 124 ] || fail "$2" "/tmp/$3"
+  rclone mount --config /sky/rclone/rclone.conf --allow-other --allow-non-empty --umask 0 --cache-dir /cache \\
+    --vfs-write-back 0s $4 "$1" "/mounts/$3" 2>"/tmp/$3" &
+  pids="$pids $!" all="$all $! $2 $3"
+  shift 4
+done
+while sleep 1 & wait $!; do
+  set -- $all
+  while [ $# -gt 0 ]; do
+    ! dead "$1" || fail "$2" "/tmp/$3"
+    shift 3
+  done
+done
+"""
+_TUNED = (
+    "transfers", "buffer_size", "vfs_cache_max_size", "vfs_cache_max_age", "vfs_read_ahead", "vfs_read_chunk_size",
+    "vfs_read_chunk_streams",
+)  # fmt: skip
+
+
+def part(rclone: Rclone, buckets: Sequence[Bucket]) -> Part:
+    """The sidecar, a volume for each bucket, and where it is in the task's container."""
+    names = [f"mount-{index}" for index in range(len(buckets))]
+    words = [
+        word
+        for index, one in enumerate(buckets)
+        for word in (rclone.path(one), one.uri, str(index), " ".join(_options(one)))
+    ]
+    mounts: list[dict[str, Any]] = [
+        {"name": name, "mountPath": f"/mounts/{index}", "mountPropagation": "Bidirectional"}
+        for index, name in enumerate(names)
+    ]
+    mounts.append({"name": "mount-cache", "mountPath": "/cache"})
+    container = rclone.container(CONTAINER, SCRIPT, words, PRIVILEGED, mounts)
+    places = {one.dst: f"{HOLDER}/{index}" for index, one in enumerate(buckets) if one.dst.startswith("~")}
+    links = dict(sorted(places.items()))
+    return Part(
+        volumes=tuple({"name": name, "emptyDir": {}} for name in [*names, "mount-cache"]),
+        mounts=tuple(
+            {"name": name, "mountPath": places.get(one.dst, one.dst), "mountPropagation": "HostToContainer"}
+            for name, one in zip(names, buckets, strict=True)
+        ),
+        env=({"name": LINKS, "value": json.dumps(links)},) if links else (),
+        init_containers=({**container, "restartPolicy": "Always", "startupProbe": _probe(len(buckets))},),
+    )
+
+
+def _probe(count: int) -> dict[str, Any]:
+    """Whether all are mounted: the task's container starts then."""
+    tests = " && ".join(f"grep -q ' /mounts/{index} fuse' /proc/self/mounts" for index in range(count))
+    return {"exec": {"command": ["/bin/sh", "-c", tests]}, "periodSeconds": 1, "failureThreshold": 600}
+
+
+def _options(bucket: Bucket) -> list[str]:
+    tuned = dict(bucket.config)
+    options = ["--read-only"] if tuned.get("read_only") else []
+    if bucket.mode == "MOUNT":
+        return ["--vfs-cache-mode", "writes", *options]
+    options += [word for name in _TUNED if name in tuned for word in (f"--{name.replace('_', '-')}", str(tuned[name]))]
+    return ["--vfs-cache-mode", "full", *options]
