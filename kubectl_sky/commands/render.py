@@ -35,7 +35,7 @@ def render(
     Examples:
       kubectl sky render task.yaml
       kubectl sky render task.yaml --gpus A100:1 | kubectl apply -f -
-  kubectl sky render task.yaml --context prod   # with what the configuration says for it
+      kubectl sky render task.yaml --context prod   # with what the configuration says for it
     """
     form = Format.parse(output, Format.YAML, Format.JSON)
     task = configured(read_task(entry, flags), config)
@@ -46,7 +46,9 @@ def render(
     exposure = exposing.wanted(expose, task.resources, task.settings(context).ports)
     name = planning.name_of(task, cluster_name)
     options = planning.Options(name, down=down, exposure=exposure, privileged_mounts=privileged_mounts)
-    plan = planning.plan(planning.blind(task, context), options, podspec.Facts(context=context), identity.new_identity())
+    plan = planning.plan(
+        planning.blind(task, context), options, podspec.Facts(context=context), identity.new_identity()
+    )
     for note in plan.notes:
         print(f"note: {note}", file=sys.stderr)
     rendered = podspec.render(plan)
