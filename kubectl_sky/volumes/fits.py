@@ -132,7 +132,7 @@ def _access(claim: Claim, task: Task, name: str, where: Where) -> Iterator[tuple
             f"num_nodes: 1, or {RWX}, or one new volume a node: `size: {claim.size}`",
         )
         return
-    others = [user for user in claim.users if user.task != name]
+    others = [user for user in claim.users if user.task != name and not user.ending]
     if not others or (ONCE_POD not in modes and _stays_with(others, claim, task, where)):
         return
     other = others[0]

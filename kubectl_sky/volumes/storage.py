@@ -20,11 +20,15 @@ _OLD_CLASS = "volume.beta.kubernetes.io/storage-class"
 
 @dataclass(frozen=True)
 class User:
-    """A pod that mounts a claim and has not ended; `task` is the kubectl-sky task that it belongs to, or ""."""
+    """A pod that mounts a claim and has not ended; `task` is the kubectl-sky task that it belongs to, or "".
+
+    `ending`: it is being deleted; the node lets the volume go soon.
+    """
 
     pod: str
     node: str
     task: str = ""
+    ending: bool = False
 
     def __str__(self) -> str:
         return f"pod {self.pod}" + (f" on {self.node}" if self.node else "")
@@ -138,4 +142,4 @@ def _user(pod: Object) -> User:
     metadata = pod["metadata"]
     labels = metadata.get("labels") or {}
     task = labels.get(names.INSTANCE, "") if labels.get(names.MANAGED_BY) == "kubectl-sky" else ""
-    return User(metadata["name"], pod["spec"].get("nodeName") or "", task)
+    return User(metadata["name"], pod["spec"].get("nodeName") or "", task, bool(metadata.get("deletionTimestamp")))

@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     verbs.add_parser("load", help="put an image on all nodes").add_argument("archive", type=Path)
     verbs.add_parser("env", help='print what to eval: eval "$(python3 -m tests.cluster env)"')
     verbs.add_parser("restart-apiserver", help="kill the API server and start it again")
+    verbs.add_parser("storage", help="volumes on demand: a provisioner, and the storage classes local and shared")
     block = verbs.add_parser("block-apiserver", help="cut this machine's clients off the API server for some seconds")
     block.add_argument("seconds", type=float)
     add_accelerator_verbs(verbs)
@@ -55,7 +56,10 @@ def add_accelerator_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentPar
 def main() -> None:
     """Runs one verb."""
     words = parser().parse_args()
-    simple = {"down": cluster.down, "undress": cluster.undress, "restart-apiserver": cluster.restart_apiserver}
+    simple = {
+        "down": cluster.down, "undress": cluster.undress, "restart-apiserver": cluster.restart_apiserver,
+        "storage": cluster.provision_storage,
+    }  # fmt: skip
     if words.verb == "up":
         cluster.ensure(words.nodes, words.version, words.gpus)
         print(cluster.environment())

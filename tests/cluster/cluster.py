@@ -31,6 +31,7 @@ from tests.cluster.settings import (
     Node,
     Version,
 )
+from tests.cluster.storage import start_provisioner
 from tests.cluster.teardown import remove_cluster
 
 SPEC = ROOT / "cluster.json"  # what the running cluster was made with; the last file that `up` writes
@@ -232,6 +233,13 @@ def dra_plugin(name: str, count: int, product: str, memory: str) -> None:
     """Gives a node GPUs by a real DRA driver."""
     spec = current()
     plugins.start_dra_plugin(spec.node(name), spec.release, count, product, memory)
+
+
+def provision_storage() -> None:
+    """Makes volumes on demand: a provisioner and its storage classes."""
+    spec = current()
+    with lock():
+        start_provisioner(spec.release)
 
 
 def kwok(nodes: int, pods: int) -> None:

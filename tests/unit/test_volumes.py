@@ -166,6 +166,7 @@ def test_claims_that_cannot_be_mounted(claim: Claim, message: str) -> None:
     Claim("data", phase="Pending", storage_class="late", waiting=900),
     Claim("data", phase="Pending", storage_class="now", waiting=5),
     Claim("data", modes=RWO, users=(User("train-0", "n1", "train"),)),
+    Claim("data", modes=RWO, users=(User("p", "n1", ending=True),)),
     Claim("data", modes=RWX, users=(User("p", "n1"),)),
     Claim("data", modes=RWO, users=(User("p", "n1"),), terms=on("n1")),  # only there can it go
 ])  # fmt: skip
