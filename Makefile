@@ -34,9 +34,10 @@ unit golden e2e: $(BIN)/shiv
 bench: $(BIN)/shiv
 	$(BIN)/python tests/bench/bench.py
 
-## reference: docs/reference.md from the program's own help
+## reference: docs/reference.md and docs/task-yaml.md from the program's own help and table of fields
 reference: $(BIN)/shiv
 	$(BIN)/python scripts/make_reference.py
+	$(BIN)/python scripts/make_task_yaml.py
 
 ## cluster-up, cluster-down: the cluster for tests, three nodes
 cluster-up: $(BIN)/shiv

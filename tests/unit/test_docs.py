@@ -6,8 +6,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 
 from kubectl_sky import cli, task
+from kubectl_sky.taskfile import field_help
 
 PROJECT = Path(__file__).parents[2]
 PAGES = sorted(PROJECT.glob("*.md")) + sorted(PROJECT.glob("docs/*.md")) + sorted(PROJECT.glob("runtime/*.md"))
@@ -38,6 +40,19 @@ def test_examples_that_are_named_are_there(page: Path) -> None:
 def test_reference_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     script = load_script("make_reference")
     assert script.REFERENCE.read_text() == script.reference(), "make reference"
+
+
+def test_the_page_of_the_task_file_is_up_to_date() -> None:
+    script = load_script("make_task_yaml")
+    assert script.PAGE.read_text() == script.page(), "make reference"
+
+
+def test_the_tests_that_show_fields_exist() -> None:
+    told = yaml.safe_load((PROJECT / "scripts/task_yaml.yaml").read_text())
+    for path, (test, *_) in told.items():
+        file, _, function = test.partition("::")
+        assert f"def {function}(" in (PROJECT / "tests" / file).read_text(), (path, test)
+        assert field_help.find(path), path
 
 
 def test_every_verb_is_in_the_readme() -> None:

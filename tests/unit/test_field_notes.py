@@ -1,0 +1,49 @@
+"""Fields that mean nothing here: each gets exactly one warning, wherever it stands, and nothing else happens."""
+
+import json
+
+import pytest
+
+from kubectl_sky import task
+from kubectl_sky.taskfile import described
+
+VALUES = {"bool": True, "int": 1, "number": 1, "text": "x", "list": [], "map": {}}
+# what a value of the field's own kind would not do
+SPECIAL = {
+    "task.service": {"readiness_probe": "/"},
+    "task.pool": {"workers": 1},
+    "task.resources.ephemeral_storage": 10,
+    "task.resources.volumes": [{"path": "/x"}],
+    "task.config.kubernetes.enable_docker": True,
+    "task.config.hooks": [{"run": "x"}],
+}
+
+
+def noted(field, path):
+    """(path, field) of fields with a note; what is below such a field is told with it."""
+    for one in described.children(field):
+        below = f"{path}.{one.name}"
+        yield from [(below, one)] if one.note else noted(one, below)
+
+
+ALTERNATIVES = {"any_of", "ordered"}  # whose fields are those of resources
+FIELDS = [(path, one) for path, one in noted(described.task(), "task") if not ALTERNATIVES & set(path.split("."))]
+
+
+def value_of(path, field):
+    return SPECIAL.get(path, field.choices[0] if field.choices else VALUES[field.kinds()[0]])
+
+
+@pytest.mark.parametrize(("path", "field"), FIELDS, ids=[path for path, _ in FIELDS])
+def test_one_warning(path, field, tmp_path):
+    names = path.split(".")[1:]
+    tree = value_of(path, field)
+    for name in reversed(names):
+        tree = {name: tree}
+    found, warnings = task.parse(json.dumps({"run": "echo", **tree}), "task.yaml", base=tmp_path)
+    assert [(one.field, one.message) for one in warnings] == [(".".join(names), field.note)]
+    assert not task.unsupported(found)
+
+
+def test_there_are_some():
+    assert len(FIELDS) > 20
