@@ -20,7 +20,7 @@ def applied(pod: dict[str, Any], layers: Sequence[Node]) -> dict[str, Any]:
         try:
             pod = podmerge.merge(pod, node.raw())
         except podmerge.ClashError as clash:
-            raise TaskErrors([problem(at(node, clash.path) or node, clash.path, clash.message)]) from None
+            raise TaskErrors([problem(at(node, clash.path), clash.path, clash.message)]) from None
     return pod
 
 
@@ -37,14 +37,14 @@ def steps(path: str) -> list[Step]:
     return [int(inner) if inner.isdigit() else (inner or plain) for inner, plain in found]
 
 
-def at(node: Node, path: str) -> Node | None:
-    """The node at a path of its own tree, or the last on the way to it."""
+def at(node: Node, path: str) -> Node:
+    """The node at a path of its own tree, or the last on the way to it; placed where its key stands."""
     for step in steps(path):
         inner = node.value
         there = step in inner if isinstance(inner, dict) else isinstance(inner, list) and _index(step) < len(inner)
         if not there:
             break
-        node = inner[step]
+        node = _placed(inner[step], node.keys.get(step))
     return node
 
 
