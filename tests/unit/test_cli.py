@@ -171,7 +171,9 @@ def test_unknown_verb_and_option() -> None:
 HEAVY = "{'kubernetes', 'rich', 'urllib3', 'requests', 'oauthlib'}"
 
 
-@pytest.mark.parametrize("line", ["['--help']", "['version', '--client']", "['validate', 'task.yaml']"])
+@pytest.mark.parametrize(
+    "line", ["['--help']", "['version', '--client']", "['validate', 'task.yaml']", "['explain', 'task']", "['schema']"]
+)
 def test_what_needs_no_cluster_imports_no_client(line: str, tmp_path: Path) -> None:
     (tmp_path / "task.yaml").write_text("run: echo\n")
     start = f"import sys\nfrom kubectl_sky import cli\ncli.run(['x', *{line}], cli.Scan())"
