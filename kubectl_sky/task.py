@@ -122,7 +122,8 @@ def parse_all(
         raise TaskErrors(problems)
     tasks = tuple(draft.build(source) for draft in drafts)
     name = header.get("name") or (tasks[0].name if len(tasks) == 1 else None)
-    return TaskFile(kind, name, tasks, header), list(dict.fromkeys(report.warnings))
+    warnings = sorted(dict.fromkeys(report.warnings), key=lambda one: (one.line, one.column))
+    return TaskFile(kind, name, tasks, header), warnings
 
 
 class _Draft:
