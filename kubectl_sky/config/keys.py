@@ -22,6 +22,10 @@ def _prices(values: Any) -> None:
         raise ValueError(error.message.removeprefix(": ")) from None
 
 
+def _not_here(_: Any) -> None:
+    raise ValueError("is a key of the section kubernetes itself")
+
+
 def _no_addresses(_: Any) -> None:
     raise ValueError("nodes cannot be chosen by their addresses here: use `names` or `label_selector`")
 
@@ -53,5 +57,7 @@ _OF_A_CONTEXT: tuple[Field, ...] = (
 KUBERNETES = Field("kubernetes", "map", "Settings of Kubernetes.", (
     *_OF_A_CONTEXT,
     Field("allowed_contexts", "list|text", "Contexts for tasks, the preferred one first; or all.", item=TEXT),
-    Field("context_configs", "map", "The same keys for one context.", value=Field("", "map", fields=_OF_A_CONTEXT)),
+    Field("context_configs", "map", "The same keys for one context.", value=Field("", "map", fields=(
+        *_OF_A_CONTEXT, Field("allowed_contexts", "list|text", check=_not_here, internal=True),
+    ))),
 ))  # fmt: skip

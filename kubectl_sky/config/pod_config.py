@@ -34,7 +34,7 @@ def problem(node: Node, path: str, message: str, hint: str | None = None) -> Pro
 def steps(path: str) -> list[Step]:
     """`spec.containers[0].env` -> ["spec", "containers", 0, "env"]"""
     found = re.findall(r"\[([^\]]*)\]|([^.\[\]]+)", path)
-    return [int(inner) if inner.isdigit() else (inner or plain) for inner, plain in found]
+    return [int(inner) if inner.isdigit() else (inner.strip('"') or plain) for inner, plain in found]
 
 
 def at(node: Node, path: str) -> Node:
@@ -52,17 +52,17 @@ def _index(step: Step) -> int:
     return step if isinstance(step, int) else 1 << 30
 
 
-def find(layers: Sequence[Node], pod: dict[str, Any], path: str) -> Node | None:
+def find(layers: Sequence[Node], pod: dict[str, Any], path: str, exact: bool = False) -> Node | None:
     """Where the merged pod's value at `path` comes from; None when no layer has it.
 
-    The last layer that has the whole path, else the one that has most of it. A path of a message may leave out the
-    indices of lists: then any item will do.
+    The last layer that has the whole path, else (unless `exact`) the one that has most of it. A path of a message may
+    leave out the indices of lists: then any item will do.
     """
     best: tuple[int, int, Node] | None = None
     wanted = steps(path)
     for index, layer in enumerate(layers):
         for depth, node in _walk(layer, pod, wanted, 0, ""):
-            if depth and (best is None or (depth, index) >= best[:2]):
+            if (depth == len(wanted) if exact else depth) and (best is None or (depth, index) >= best[:2]):
                 best = (depth, index, node)
     return best[2] if best else None
 

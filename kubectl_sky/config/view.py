@@ -56,10 +56,9 @@ def _pod(changes: Sequence[Node]) -> dict[str, Any]:
 def _pod_rows(changes: Sequence[Node], pod: Mapping[str, Any]) -> list[Row]:
     found = []
     for path, value in _leaves(pod, ""):
-        node = pod_config.find(changes, dict(pod), path)
-        source = layer.place(node) if node is not None else BUILT_IN
-        if source != BUILT_IN:
-            found.append(Row(f"kubernetes.pod_config.{path}", value, source))
+        node = pod_config.find(changes, dict(pod), path, exact=True)
+        if node is not None:
+            found.append(Row(f"kubernetes.pod_config.{path}", value, layer.place(node)))
     return found
 
 
