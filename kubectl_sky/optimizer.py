@@ -155,7 +155,8 @@ def impossible(found: Sequence[Candidate]) -> ClusterFailure:
     lines = [f"  {summary(one)}: {one.lack}" for one in found]
     contexts = list(dict.fromkeys(one.place.context for one in found))
     where = f"context {contexts[0]}" if len(contexts) == 1 else f"contexts {', '.join(contexts)}"
-    text = "\n".join([f"nothing in {where} can ever run this task:", *lines])
+    head = f"nothing in {where} can" if any(contexts) else "nothing can"  # no context: rendered without a cluster
+    text = "\n".join([f"{head} ever run this task:", *lines])
     unnamed = any(not d.name and d.total for one in found for node in one.place.nodes or () for d in node.devices)
     steps = [one.step for one in found if one.step]
     steps += ["kubectl sky label-gpus names GPUs that no label names"] if unnamed else []
