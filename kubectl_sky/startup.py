@@ -125,7 +125,7 @@ class Startup:
         about = event.get("involvedObject", {})
         name = str(about.get("name", ""))  # an event may come before the pod that it is about
         if about.get("kind") == "PersistentVolumeClaim":
-            return any(name in mounting.claims(pod["spec"]) for pod in self.pods.values())
+            return any(name in mounting.claims(pod) for pod in self.pods.values())
         return name.startswith(self.name + "-") if about.get("kind") == "Pod" else name == self.name
 
     def _head(self) -> str | None:

@@ -85,15 +85,19 @@ def mount(said: str) -> Told:
     return "FailedMount", f"{which}: {last_words(said)}", "see: kubectl get events; kubectl get pvc"
 
 
-def claims(spec: Object) -> list[str]:
-    """The names of the PersistentVolumeClaims of a pod's spec."""
-    found = [(volume.get("persistentVolumeClaim") or {}).get("claimName") for volume in spec.get("volumes") or ()]
-    return [name for name in found if name]
+def claims(pod: Object) -> list[str]:
+    """The names of a pod's PersistentVolumeClaims, also of those that are made for it."""
+    volumes = (pod.get("spec") or {}).get("volumes") or ()
+    found = [(volume.get("persistentVolumeClaim") or {}).get("claimName") for volume in volumes]
+    made = [f"{pod['metadata']['name']}-{volume['name']}" for volume in volumes if "ephemeral" in volume]
+    return [name for name in found if name] + made
 
 
 def unbound(names: Sequence[str], events: Sequence[Object]) -> Told:
     """Why one of the claims is not bound, by their events, the latest last."""
-    for event in reversed(events):
+    # "Provisioning" is said again and again, also after a failure
+    latest = list(reversed(events))
+    for event in sorted(latest, key=lambda event: event.get("reason") == "ExternalProvisioning"):
         name = (event.get("involvedObject") or {}).get("name", "")
         if name in names and (told := _claim(name, event.get("reason", ""), event.get("message", ""))):
             return told

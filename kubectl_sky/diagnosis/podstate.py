@@ -55,7 +55,8 @@ def pod_state(pod: Object, about: About) -> State:
         return lost(events) or State(STARTING, "", "its containers start")
     if copying.runs(status):
         return _copying(pod)
-    return _stuck_by_event(pod, events) or _untouched(pod) or State(STARTING, "", _creating(status))
+    found = _stuck_by_event(pod, events) or _untouched(pod) or _being_bound(pod, about)
+    return found or State(STARTING, "", _creating(status))
 
 
 def is_ready(pod: Object) -> bool:
@@ -168,6 +169,10 @@ def _ended(pod: Object, status: Object) -> State | None:
 # -- not placed -----------------------------------------------------------------------------------------------------
 
 
+# the claims' own events tell more
+_CLAIMS_WAIT = ("unbound immediate PersistentVolumeClaims", 'plugin "VolumeBinding"', "ephemeral volume controller")
+
+
 def _unscheduled(pod: Object, condition: Object, about: About) -> State:
     said = condition.get("message") or ""
     spec = pod.get("spec") or {}
@@ -177,14 +182,24 @@ def _unscheduled(pod: Object, condition: Object, about: About) -> State:
         return State(PENDING, "SchedulingGated", text, "whoever set the gate removes it: a queue, or pod_config")
     if found := re.search(r'persistentvolumeclaim "([^"]+)" not found', said):
         return State(PENDING, *mounting.missing_claim(found[1]))
-    if "unbound immediate PersistentVolumeClaims" in said:
-        names = mounting.claims(spec)
-        return State(PENDING, *mounting.unbound(names, [event for name in names for event in about.get(name, ())]))
+    if any(text in said for text in _CLAIMS_WAIT):
+        return _unbound(pod, about)
     verdict = scheduler.taken_apart(said, placing_words.required(Demand.of({"containers": [], **spec})))
     scaled, next_step = scaling.told(about.get(_name(pod), ()))
     text = "; ".join(filter(None, (verdict.sentence(), scaled)))
     hints = [next_step] if scaled else verdict.hints()[:2]
     return State(PENDING, condition.get("reason") or "Unschedulable", text, "\n".join(hints) or None)
+
+
+def _unbound(pod: Object, about: About) -> State:
+    names = mounting.claims(pod)
+    return State(PENDING, *mounting.unbound(names, [event for name in names for event in about.get(name, ())]))
+
+
+def _being_bound(pod: Object, about: About) -> State | None:
+    """A pod that has a node to go to, once its claims have their volumes; where something was said of them."""
+    state = None if (pod.get("spec") or {}).get("nodeName") or not mounting.claims(pod) else _unbound(pod, about)
+    return state if state and state.reason != "ClaimUnbound" else None
 
 
 def _untouched(pod: Object) -> State | None:

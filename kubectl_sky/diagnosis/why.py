@@ -38,7 +38,7 @@ class Found:
         pod = state.worst(self.pods, self.events)
         mine = {self.job["metadata"]["name"]} if self.job else set()
         if pod:
-            mine |= {pod["metadata"]["name"], *mounting.claims(pod.get("spec") or {})}
+            mine |= {pod["metadata"]["name"], *mounting.claims(pod)}
         found = [event for event in self.events if (event.get("involvedObject") or {}).get("name") in mine]
         return sorted(found, key=state.when)
 

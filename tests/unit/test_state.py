@@ -324,6 +324,25 @@ def test_claims_without_a_volume() -> None:
     assert "'ebs.csi.aws.com' has to make it" in claim_of(slow, "ExternalProvisioning").message
 
 
+@pytest.mark.parametrize("said", [
+    'running PreBind plugin "VolumeBinding": binding volumes: context deadline exceeded',
+    '0/3 nodes are available: waiting for ephemeral volume controller to create the persistentvolumeclaim "x-0-v".',
+])  # fmt: skip
+def test_claims_made_for_a_pod_tell_why_it_waits(said: str) -> None:
+    condition = {"type": "PodScheduled", "status": "False", "reason": "SchedulerError", "message": said}
+    waits = pod(phase="Pending", conditions=[condition])
+    waits["spec"]["volumes"] = [{"name": "v", "ephemeral": {}}]
+    name = f"{waits['metadata']['name']}-v"
+    failed = event("ProvisioningFailed", "failed to provision volume: disk quota exceeded", name)
+    again = event("ExternalProvisioning", "Waiting for a volume …", name)
+    state = task_state(job(), [waits], [failed, again])
+    assert state.reason == "ProvisioningFailed"
+    assert name in state.message and "disk quota exceeded" in state.message
+    waits["status"]["conditions"] = []
+    waits["spec"].pop("nodeName", None)  # the scheduler has a node in mind
+    assert task_state(job(), [waits], [failed, again]) == state
+
+
 @pytest.mark.parametrize(
     ("reason", "said", "step"),
     [
