@@ -49,7 +49,7 @@ def section(root: Node, report: Report) -> Node | None:
     return found
 
 
-def _parts(node: Node, path: str) -> list[tuple[Node, str]]:
+def parts(node: Node, path: str) -> list[tuple[Node, str]]:
     """The section itself and those of contexts."""
     contexts = node.get("context_configs")
     inner = contexts.entries() if contexts is not None else ()
@@ -58,7 +58,7 @@ def _parts(node: Node, path: str) -> list[tuple[Node, str]]:
 
 def _drop_unknown(node: Node, path: str, report: Report) -> None:
     """Keys of a newer SkyPilot are warned of; what looks like a slip stays, to be refused."""
-    for part, where in _parts(node, path):
+    for part, where in parts(node, path):
         known = [field.name for field in keys.KUBERNETES.fields]
         for key, key_node, _ in list(part.entries()):
             if key not in known and not nearest(str(key), known):
@@ -67,7 +67,7 @@ def _drop_unknown(node: Node, path: str, report: Report) -> None:
 
 
 def _remark(node: Node, path: str, report: Report) -> None:
-    for part, where in _parts(node, path):
+    for part, where in parts(node, path):
         identity = part.get("remote_identity")
         for one in identities(identity):
             if one.value in NO_IDENTITY:

@@ -28,6 +28,7 @@ def read(layers: Layers, flags: Sequence[str] = ()) -> tuple[Layers, list[Proble
     warnings: list[Problem] = []
     files = [_section(_load(path), str(path), problems, warnings) for path in paths()]
     given = [_section(node, FLAG, problems, warnings) for text in flags for node in _flag(text)]
+    problems += [problem for one in given if one is not None for problem in _namespaces(one)]
     if problems:
         raise TaskErrors(problems, "the configuration")
     kept = [tuple(one for one in some if one is not None) for some in (files, given)]
@@ -62,6 +63,15 @@ def _section(root: Node | None, source: str, problems: list[Problem], warnings: 
     problems += report.in_order()
     warnings += report.warnings
     return found
+
+
+def _namespaces(section: Node) -> list[Problem]:
+    """A flag's: other verbs would not find the task again."""
+    report = Report(FLAG)
+    for part, where in layer.parts(section, "kubernetes"):
+        if (found := part.get("namespace")) is not None:
+            report.error(found, f"{where}.namespace", "for one command -n names the namespace", "-n NAMESPACE")
+    return report.problems
 
 
 def _load(path: Path, origin: str = "") -> Node | None:

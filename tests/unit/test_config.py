@@ -69,13 +69,15 @@ def test_variables_name_other_files(home: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_flags(home: Path) -> None:
-    file = write(home / "f.yaml", "kubernetes: {namespace: file}")
-    assert read("", file).of("").namespace == "file"
-    both = read("", "kubernetes.namespace=n,kubernetes.custom_metadata.labels={a: b, c: d}").of("")
-    assert (both.namespace, both.labels) == ("n", {"a": "b", "c": "d"})
+    file = write(home / "f.yaml", "kubernetes: {autoscaler: gke}")
+    assert read("", file).of("").autoscaler == "gke"
+    both = read("", "kubernetes.autoscaler=generic,kubernetes.custom_metadata.labels={a: b, c: d}").of("")
+    assert (both.autoscaler, both.labels) == ("generic", {"a": "b", "c": "d"})
     for bad, message in (("gone.yaml", "no such file"), ("aws.vpc=1", "only keys of the section kubernetes")):
         with pytest.raises(UsageError, match=message):
             read("", bad)
+    with pytest.raises(TaskErrors, match=r"--config kubernetes.namespace: for one command -n names the namespace"):
+        read("", "kubernetes.namespace=n")
     with pytest.raises(TaskErrors, match=r"--config kubernetes.provision_timeout: should be a whole number"):
         read("", "kubernetes.provision_timeout=soon")
 
@@ -325,11 +327,11 @@ kubernetes:
 """,
     )
     text = "config:\n  kubernetes:\n    pod_config:\n      spec:\n        containers:\n        - tty: true\n"
-    section, rows = view.kubernetes(read(text, "kubernetes.namespace=n"), "a")
+    section, rows = view.kubernetes(read(text, "kubernetes.autoscaler=gke"), "a")
     assert rows == [
         ("kubernetes.allowed_contexts", ["a", "b"], f"{file}:2"),
+        ("kubernetes.autoscaler", "gke", "--config kubernetes.autoscaler"),
         ("kubernetes.custom_metadata.labels.team", "ml", f"{file}:3"),
-        ("kubernetes.namespace", "n", "--config kubernetes.namespace"),
         ("kubernetes.pod_config.spec.containers[0].tty", True, "task.yaml:6"),
         ("kubernetes.pod_config.spec.tolerations[0].key", "a", f"{file}:5"),
         ("kubernetes.provision_timeout", 600, "built-in"),
