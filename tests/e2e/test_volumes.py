@@ -82,29 +82,26 @@ def folder(space: Space) -> Iterator[str]:
 
 def test_a_volume_keeps_data_and_is_never_taken_down(space: Space) -> None:
     sky = space.sky
-    assert sky.ok("volumes", "apply", "--name", "data", "--size", "1Gi", "--storage-class", "local").out == (
-        "volume/data created\n"
-    )
-    assert sky.ok("volumes", "apply", "--name", "data", "--size", "1Gi").out == "volume/data unchanged\n"
-    run = "umask 2; mkdir -p /mnt/d/sub; echo kept > /mnt/d/sub/file; id -u"
-    assert space.out("first", {"/mnt/d": "data"}, run) == "0\n"
-    assert space.claims() == ["persistentvolumeclaim/data"]
-    # another time: at another place, below the home, and by a folder of it; as a user who is not root
-    twice = {"~/deep/d": {"name": "data", "sub_path": "sub"}, "/mnt/new": {"name": "data", "sub_path": "new/er"}}
-    run = "id -u; cat ~/deep/d/file; echo x > /mnt/new/mine; echo y > ~/deep/d/mine; cat ~/deep/d/mine"
-    out = space.out("second", twice, run, base="debian-nonroot").splitlines()
-    assert out[0] != "0"
-    assert out[1:] == ["kept", "y"]
+    new = ("volumes", "apply", "--name", "state", "--size", "1Gi")
+    assert sky.ok(*new, "--storage-class", "local").out == "volume/state created\n"
+    assert sky.ok(*new).out == "volume/state unchanged\n"
+    example = ("examples/volume.yaml", "--down", "--cpus", "0.1", "--image-id", image("busybox"))
+    assert [sky.ok("launch", *example).out for _ in range(2)] == ["run 1\n", "run 2\n"]
+    assert space.claims() == ["persistentvolumeclaim/state"]
+    # at other places, below the home, and by a folder of it; as a user who is not root
+    twice = {"~/deep/d": {"name": "state", "sub_path": "counter"}, "/mnt/new": {"name": "state", "sub_path": "new/er"}}
+    run = "id -u; echo x > /mnt/new/mine; cd ~/deep/d; echo more >> runs; wc -l < runs"
+    assert space.out("second", twice, run, base="debian-nonroot").split() == ["1001", "3"]
     sky.run("down", "-a", "-y")
     row = space.listed()[0]
-    assert (row["name"], row["size"], row["storageClass"], row["status"]) == ("data", "1Gi", "local", "Bound")
+    assert (row["name"], row["size"], row["storageClass"], row["status"]) == ("state", "1Gi", "local", "Bound")
     assert row["accessModes"] == ["ReadWriteOnce"]
     eventually("nobody uses it", lambda: space.listed()[0]["usedBy"] == [])
-    assert space.claims() == ["persistentvolumeclaim/data"]
-    assert sky.ok("volumes", "delete", "data").out == "volume/data deleted\n"
+    assert space.claims() == ["persistentvolumeclaim/state"]
+    assert sky.ok("volumes", "delete", "state").out == "volume/state deleted\n"
     eventually("the claim is gone", lambda: not space.claims())
-    assert sky.run("volumes", "delete", "data").code == 1
-    assert sky.ok("volumes", "delete", "data", "--ignore-not-found").out == ""
+    assert sky.run("volumes", "delete", "state").code == 1
+    assert sky.ok("volumes", "delete", "state", "--ignore-not-found").out == ""
 
 
 def test_in_use(space: Space) -> None:
