@@ -95,7 +95,7 @@ def check(node: Node, field: Field, path: str, report: Report) -> None:
     if node.kind in ("null", "broken") or "any" in kinds:
         return
     if not _is_one_of(node, kinds):
-        report.error(node, path, _wrong_kind(node, kinds), _kind_hint(node, kinds))
+        report.error(node, path, _wrong_kind(node, kinds), _kind_hint(node, kinds) or _forms(field))
         return
     if field.note:
         report.warn(node, path, field.note)
@@ -131,6 +131,10 @@ def _kind_hint(node: Node, kinds: tuple[str, ...]) -> str | None:
     if node.kind == "text" and kinds == ("bool",) and node.value.lower() in ("yes", "no", "on", "off", "true", "false"):
         return f"without quotes: {'true' if node.value.lower() in ('yes', 'on', 'true') else 'false'}"
     return None
+
+
+def _forms(field: Field) -> str | None:
+    return f"such as {', '.join(field.examples[:4])}" if field.examples else None
 
 
 def _is_number(text: str) -> bool:
