@@ -14,7 +14,7 @@ from kubectl_sky.files.collect import Mount, encode
 from kubectl_sky.remote import frames
 
 TRIES = 3  # to read a file that changes meanwhile
-WINDOW = 16  # blocks between two looks at whether to compress
+WINDOW, LONGEST = 16, 256  # blocks between two looks at whether to compress: more each time that it was in vain
 WORTH = 0.9  # of the size, at most, that compressed data may have
 OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -24,13 +24,14 @@ class Squeezer:
 
     def __init__(self) -> None:
         self.on = True
-        self._blocks = 0
+        self._blocks, self._window = 0, WINDOW
         self._packing = self._sending = 0.0  # s spent in this window
 
     def pack(self, block: bytes) -> bytes | None:
         """The compressed block, or None to send it as it is."""
         self._blocks += 1
-        if self._blocks % WINDOW == 0:
+        if self._blocks >= self._window:
+            self._blocks = 0
             # while not compressing, a blocked link says that there is time to; one look at the data a window
             self.on = self._sending > (self._packing / 2 if self.on else 0.02)
             self._packing = self._sending = 0.0
@@ -40,8 +41,9 @@ class Squeezer:
         packed = zlib.compress(block, 1)
         self._packing += time.monotonic() - start
         if len(packed) < len(block) * WORTH:
+            self._window = WINDOW
             return packed
-        self.on = False  # until the next window
+        self.on, self._window = False, min(2 * self._window, LONGEST)
         return None
 
     def sent(self, seconds: float) -> None:

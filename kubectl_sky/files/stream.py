@@ -48,6 +48,7 @@ class Stream:
         self.on_arrived: Callable[[int], object] = int  # told how many bytes of content are there
         self._process, self._stall = process, stall
         self._in, self._out = process.stdin.fileno(), process.stdout.fileno()
+        frames.widen(self._in)
         self._sending = threading.Lock()
         self._changed = threading.Condition()
         self._needed = array("Q")

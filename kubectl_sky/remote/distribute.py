@@ -95,7 +95,7 @@ class Node:
 
 class Distributor:
     def __init__(self, count: int, stall: float) -> None:
-        request = json.dumps({"op": "pipe", "argv": [*RECEIVER, "%g" % stall]}).encode() + b"\n"
+        request = json.dumps({"op": "pipe", "argv": [*RECEIVER, "%g" % stall, str(count)]}).encode() + b"\n"
         self.nodes = [Node(rank, request) for rank in range(count)]
         self.stall = stall
         self.selector = selectors.DefaultSelector()
@@ -106,6 +106,7 @@ class Distributor:
         self._heard = self._started = time.monotonic()
         self._next_beat = 0.0
         self._reading = False
+        frames.widen(0)
         os.set_blocking(1, False)
 
     def run(self) -> None:

@@ -15,11 +15,13 @@ of length and its record, then, for a regular file, its bytes and one verdict by
 
 from __future__ import annotations
 
+import fcntl
 import struct
 from collections.abc import Iterator
 
 VERSION = 1
 LIMIT = 256 * 1024
+F_SETPIPE_SZ = 1031  # Python 3.9 has no name for it
 STALL = 60.0  # s: who hears nothing from the other side for so long ends with a reason
 
 HEADER = struct.Struct(">cI")
@@ -44,6 +46,14 @@ class BadFrame(Exception):
     def __init__(self, rest: bytes) -> None:
         super().__init__("not a frame: %r" % rest[:200])
         self.rest = rest
+
+
+def widen(fd: int) -> None:
+    """Lets a pipe hold a whole frame: fewer turns between the programs at its ends. Linux; no matter elsewhere."""
+    try:
+        fcntl.fcntl(fd, F_SETPIPE_SZ, LIMIT * 2)
+    except OSError:
+        pass  # no pipe, or the user has too many
 
 
 def frame(kind: bytes, payload: bytes = b"") -> bytes:

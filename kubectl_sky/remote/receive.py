@@ -1,7 +1,7 @@
 """Receives a sync in the task's container, as the task's user: stdin and stdout speak frames.py.
 
 Files in the pod that the client does not have are left alone. Memory does not grow with the number of files.
-Argument: the stall limit in seconds.
+Arguments: the stall limit in seconds; how many nodes receive the same.
 """
 
 from __future__ import annotations
@@ -126,8 +126,9 @@ class Body:
 
 
 class Receiver:
-    def __init__(self, link: Link, home: bytes) -> None:
+    def __init__(self, link: Link, home: bytes, alone: bool) -> None:
         self.link, self.home = link, home
+        self.alone = alone  # then all that comes was asked for here
         self.journal = Journal(RUN)
         self.tree: Tree | None = None
         self.files = 0
@@ -191,7 +192,7 @@ class Receiver:
         elif record.kind == frames.FOLDER:
             self.tree.put_folder(record)
         elif record.kind == frames.LINK:
-            if not self.tree.has(record):
+            if self.alone or not self.tree.has(record):
                 self.tree.put_link(record)
                 self.files += 1
         else:
@@ -199,7 +200,7 @@ class Receiver:
 
     def put_file(self, tree: Tree, record: Record, body: Body) -> None:
         # another node may have asked for it
-        fd = -1 if tree.has(record) else tree.begin(record)
+        fd = -1 if not self.alone and tree.has(record) else tree.begin(record)
         for piece in body.pieces(record.size):
             self.link.arrived += len(piece)
             while fd >= 0 and piece:
@@ -271,7 +272,7 @@ def main() -> int:
     os.umask(0)
     link = Link(float(sys.argv[1]) if len(sys.argv) > 1 else frames.STALL)
     home = os.fsencode(os.environ.get("HOME") or "/")
-    receiver = Receiver(link, home)
+    receiver = Receiver(link, home, sys.argv[2:] == ["1"])
     try:
         link.send(frames.READY)
         receiver.run()
