@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 LIMIT = 600.0  # s without a pod to forward to, or without the API server
 PAUSES = (0.0, 0.3, 1.0, 2.0, 3.0)  # s before the first, second, ... attempt to start kubectl again
 STEADY = 5.0  # s after which a tunnel counts as one that was well
+MOMENT = 2.0  # s between the end of a pod and what the Job says of it
 QUIET = 10.0  # s in which the same trouble is not told twice
 
 
@@ -140,16 +141,22 @@ class Forwarding:
             self._trouble(error.message)
             return
         if pod == self.pod:
+            self.away_since = None if pod else self.away_since
             return
         if self.pod:
+            if self.away_since is None:
+                self.away_since = time.monotonic()
+            if pod is None and time.monotonic() - self.away_since < MOMENT:
+                self.look_at = time.monotonic() + MOMENT / 4
+                return
             self._trouble(f"pod {self.pod} is gone")
-            self.away_since = time.monotonic()
         self.due = dict.fromkeys([*self.due, *self.tunnels], 0.0)
         self.news |= set(self.due)
         self.failed = dict.fromkeys(self.due, 0)
         self.down_since.clear()
         self.stop()
         self.pod = pod
+        self.away_since = None if pod else self.away_since
         self.look_at = min(self.look_at, time.monotonic() + 2.0)
 
     def _target(self) -> str | None:
@@ -167,7 +174,8 @@ class Forwarding:
         reason = state.message or state.reason or state.phase
         if state.phase in running.OVER:
             raise ClusterFailure(f"{self.name} is over: {reason}", state.hint, running.exit_code(state, EXIT_FAILURE))
-        self._wait(f"Waiting for node {self.rank} of {self.name}: {reason}")
+        if self.pod is None:
+            self._wait(f"Waiting for node {self.rank} of {self.name}: {reason}")
         return None
 
     def _wait(self, text: str) -> None:
@@ -181,7 +189,6 @@ class Forwarding:
     def _start_due(self) -> None:
         if self.pod is None:
             return
-        self.away_since = None
         for one in [one for one, when in self.due.items() if when <= time.monotonic()]:
             del self.due[one]
             address = f"--address={','.join(self.addresses)}"
