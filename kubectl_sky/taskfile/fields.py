@@ -18,8 +18,13 @@ _LABELS = Field("labels", "map", "Labels on the pods; values are text.", value=F
                 examples=("{team: vision}",))  # fmt: skip
 
 _DISKS = Field("", "map", fields=(
-    Field("path", "text"), Field("name", "text"), Field("disk_size", "int|text"), Field("disk_tier", "text"),
-    Field("storage_type", "text"), Field("auto_delete", "bool"), Field("attach_mode", "text"),
+    Field("path", "text", "Where it is mounted."),
+    Field("name", "text", "Its name."),
+    Field("disk_size", "int|text", "Its size in GB."),
+    Field("disk_tier", "text", "Its speed."),
+    Field("storage_type", "text", "instance or network."),
+    Field("auto_delete", "bool", "Whether it goes with the machine."),
+    Field("attach_mode", "text", "read_only or read_write."),
 ))  # fmt: skip
 
 _AUTOSTOP = Field("autostop", "bool|int|text|map", "What to do when idle, and after which time.", (
@@ -27,7 +32,7 @@ _AUTOSTOP = Field("autostop", "bool|int|text|map", "What to do when idle, and af
     Field("down", "bool", "Remove it, instead of stopping."),
     Field("wait_for", "text", "What counts as use.", choices=("jobs_and_ssh", "jobs", "none")),
     Field("hook", "text", "Old form of config.hooks."),
-    Field("hook_timeout", "int", minimum=1),
+    Field("hook_timeout", "int", "Seconds that the hook may take.", minimum=1),
 ), note=LATER, check=resources.autostop,
     examples=("10", "10m", "1h", "true", "false", "{idle_minutes: 10, down: true}"))  # fmt: skip
 
@@ -62,8 +67,10 @@ _ONE_RESOURCE: tuple[Field, ...] = (
     _ACCELERATORS,
     replace(_ACCELERATORS, name="gpus", help="The same as accelerators.", examples=("A100:8",)),
     Field("accelerator_args", "map", "Options of TPU machines on GCP.", (
-        Field("runtime_version", "text"), Field("tpu_name", "text"), Field("tpu_vm", "bool"),
-        Field("gcp_queued_resource", "bool"),
+        Field("runtime_version", "text", "Version of the TPU's software."),
+        Field("tpu_name", "text", "Name of the TPU."),
+        Field("tpu_vm", "bool", "Whether it runs on the TPU's own machine."),
+        Field("gcp_queued_resource", "bool", "Whether to wait in GCP's queue."),
     ), note=NO_MEANING),
     Field("instance_type", "text", "CPUs, memory and GPUs as SkyPilot prints them.", check=resources.virtual_type,
           examples=("4CPU--16GB", "4CPU--16GB--H100:1")),
@@ -109,7 +116,7 @@ _GIT = (
     Field("url", "text", "A git repository."),
     Field("ref", "text", "Branch, tag or commit."),
 )
-_SECRET_FILE = Field("", "map", fields=(Field("mount_path", "text"),))
+_SECRET_FILE = Field("", "map", fields=(Field("mount_path", "text", "The file that it becomes."),))
 _SIZE_GB = Field("", "number")
 
 TASK = Field("task", "map", "A task: what to run, with what, on what.", (
@@ -138,7 +145,7 @@ TASK = Field("task", "map", "A task: what to run, with what, on what.", (
           note="has no effect: there is no API server"),
     Field("inputs", "map", "Size of inputs, for cost estimates.", value=_SIZE_GB, note=NO_MEANING),
     Field("outputs", "map", "Size of outputs, for cost estimates.", value=_SIZE_GB, note=NO_MEANING),
-    Field("experimental", "map", "Old form of config.", (Field("config_overrides", "any"),)),
+    Field("experimental", "map", "Old form of config.", (Field("config_overrides", "any", "What config has now."),)),
     Field("volume_mounts", "any", internal=True),
     Field("file_mounts_mapping", "any", internal=True),
     Field("_metadata", "any", internal=True),

@@ -39,45 +39,52 @@ _HOOK = Field("", "map", fields=(
 _POD_CONFIG = Field("pod_config", "map", "A partial pod (metadata, spec), merged into the task's pods.")
 _VALUE = Field("", "text|int|number|bool")
 _METADATA = Field("custom_metadata", "map", "For every object: `labels` and `annotations`.", (
-    Field("labels", "map", value=_VALUE),
-    Field("annotations", "map", value=_VALUE),
+    Field("labels", "map", "Labels of the objects.", value=_VALUE),
+    Field("annotations", "map", "Annotations of the objects.", value=_VALUE),
     Field("name", "any", internal=True),
     Field("namespace", "any", internal=True),
 ), check=_no_name)  # fmt: skip
 _TIMEOUT = Field("provision_timeout", "int", "Seconds to wait for the pods, 600 by default; 0 or less: for ever.")
-_MODE = Field("mode", "text", choices=("ALL", "BUILD"), exact_case=True)
+_MODE = Field("mode", "text", "ALL, or BUILD for images only.", choices=("ALL", "BUILD"), exact_case=True)
 
 KUBERNETES = Field("kubernetes", "map", "Settings of Kubernetes.", (
     _POD_CONFIG,
     _METADATA,
     _TIMEOUT,
     Field("dws", "map", "GKE's Dynamic Workload Scheduler.", (
-        Field("enabled", "bool"), Field("max_run_duration", "text|int"),
+        Field("enabled", "bool", "Whether it is used."),
+        Field("max_run_duration", "text|int", "Longest time of a run."),
     ), note=_LATER),
     Field("kueue", "map", "Kueue.", (
         Field("local_queue_name", "text", "The LocalQueue."),
         Field("admission_timeout", "int", "Seconds to wait for admission, 86400 by default; -1 for ever."),
     )),
-    Field("quota", "map", "The same as kueue.local_queue_name: `queue`.", (Field("queue", "text"),)),
+    Field("quota", "map", "The same as kueue.local_queue_name: `queue`.", (Field("queue", "text", "The LocalQueue."),)),
     Field("remote_identity", "text|map", "The pods' service account; or a map of contexts to them.",
           value=Field("", "text")),
-    Field("enable_docker", "bool|text|map", "Docker in the pods.", (_MODE, Field("cache_volume", "text")),
+    Field("enable_docker", "bool|text|map", "Docker in the pods.", (
+        _MODE, Field("cache_volume", "text", "Volume for the cache."),
+    ),
           choices=("ALL", "BUILD"), exact_case=True, required=("mode",), note=_LATER),
     Field("set_pod_resource_limits", "bool|number", "Limits equal to requests, a multiple, or none.", minimum=1),
 ))  # fmt: skip
 
 
 def _other(name: str, *keys: str) -> Field:
-    return Field(name, "map", "Settings of another cloud.", tuple(Field(key, "any") for key in keys), note=_OTHER_CLOUD)
+    fields = tuple(Field(key, "any", "As in SkyPilot's settings.") for key in keys)
+    return Field(name, "map", "Settings of another cloud.", fields, note=_OTHER_CLOUD)
 
 
 CONFIG = Field("config", "map", "Settings for this task alone.", (
     KUBERNETES,
     Field("hooks", "list", "Scripts run when the task is stopped, preempted or removed.", item=_HOOK, check=_at_most_32,
           note=_LATER),
-    Field("docker", "map", "Docker on virtual machines.", (Field("run_options", "text|list", item=Field("", "text")),),
-          note=_OTHER_CLOUD),
-    Field("nvidia_gpus", "map", "", (Field("disable_ecc", "bool"),), note=_OTHER_CLOUD),
+    Field("docker", "map", "Docker on virtual machines.", (
+        Field("run_options", "text|list", "Arguments of docker run.", item=Field("", "text")),
+    ), note=_OTHER_CLOUD),
+    Field("nvidia_gpus", "map", "Settings of NVIDIA GPUs on virtual machines.", (
+        Field("disable_ecc", "bool", "Whether error correction is off."),
+    ), note=_OTHER_CLOUD),
     _other("ssh", "custom_metadata", "pod_config", "provision_timeout"),
     _other("gcp", "vpc_name", "subnet_names", "managed_instance_group", "enable_gvnic", "enable_gpu_direct",
            "placement_policy"),

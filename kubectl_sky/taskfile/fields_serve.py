@@ -41,19 +41,20 @@ _READINESS = Field("readiness_probe", "text|map", "Path that answers when a repl
     Field("initial_delay_seconds", _SECONDS, "1200 by default."),
     Field("timeout_seconds", _SECONDS, "15 by default."),
     Field("endpoint_probe_interval_seconds", _SECONDS, "10 by default."),
-    Field("consecutive_failure_threshold_timeout", _SECONDS),
+    Field("consecutive_failure_threshold_timeout", _SECONDS, "Seconds of failures after which a replica is replaced."),
     Field("post_data", "text|map", "Sent with POST: a map, or JSON text.", check=_json),
     Field("headers", "map", "HTTP headers.", value=Field("", "text")),
 ), required=("path",), check=_probe)  # fmt: skip
 
 _POLICY = Field("replica_policy", "map", "How many replicas.", (
-    Field("min_replicas", "int", minimum=0),
-    Field("max_replicas", "int", minimum=0),
-    Field("num_overprovision", "int", minimum=0),
-    Field("target_qps_per_replica", "number|map", value=Field("", "number", minimum=0), minimum=0, check=_qps),
-    Field("dynamic_ondemand_fallback", "bool"),
-    Field("base_ondemand_fallback_replicas", "int", minimum=0),
-    Field("spot_placer", "text", choices=("dynamic_fallback",)),
+    Field("min_replicas", "int", "Fewest replicas.", minimum=0),
+    Field("max_replicas", "int", "Most replicas.", minimum=0),
+    Field("num_overprovision", "int", "Replicas beyond what is needed.", minimum=0),
+    Field("target_qps_per_replica", "number|map", "Requests a second for a replica; or a map of accelerators to them.",
+          value=Field("", "number", minimum=0), minimum=0, check=_qps),
+    Field("dynamic_ondemand_fallback", "bool", "Nodes on demand while there are no spot nodes."),
+    Field("base_ondemand_fallback_replicas", "int", "Replicas that are always on demand.", minimum=0),
+    Field("spot_placer", "text", "How spot replicas are spread.", choices=("dynamic_fallback",)),
     Field("upscale_delay_seconds", "number", "300 by default."),
     Field("downscale_delay_seconds", "number", "1200 by default."),
 ), required=("min_replicas",))  # fmt: skip
@@ -83,9 +84,9 @@ SERVICE = Field("service", "map", "A service with replicas.", (
     Field("ports", "int", "Port of the service.", minimum=1, maximum=65535),
     Field("load_balancing_policy", "text", "round_robin, least_load (default) or instance_aware_least_load.",
           choices=("round_robin", "least_load", "instance_aware_least_load")),
-    Field("load_balancer", "map", "", (Field("stream_timeout_seconds", "number", "120 by default."),)),
+    Field("load_balancer", "map", "Its settings.", (Field("stream_timeout_seconds", "number", "120 by default."),)),
     Field("tls", "map", "Files of a TLS key and certificate.", (
-        Field("keyfile", "text"), Field("certfile", "text"),
+        Field("keyfile", "text", "File of the key."), Field("certfile", "text", "File of the certificate."),
     ), required=("keyfile", "certfile")),
     Field("workers", "int", internal=True),
     Field("pool", "map", internal=True),
@@ -106,9 +107,9 @@ def _pool_rules(value: dict[str, Any]) -> None:
 
 POOL = Field("pool", "map", "A pool of workers for jobs.", (
     Field("workers", "int", "A fixed number of workers.", minimum=0),
-    Field("min_workers", "int", minimum=0),
-    Field("max_workers", "int", minimum=0),
-    Field("queue_length_threshold", "int", minimum=1),
-    Field("upscale_delay_seconds", "number", minimum=0),
-    Field("downscale_delay_seconds", "number", minimum=0),
+    Field("min_workers", "int", "Fewest workers.", minimum=0),
+    Field("max_workers", "int", "Most workers.", minimum=0),
+    Field("queue_length_threshold", "int", "Waiting jobs from which on workers are added.", minimum=1),
+    Field("upscale_delay_seconds", "number", "How long before workers are added.", minimum=0),
+    Field("downscale_delay_seconds", "number", "How long before workers are taken away.", minimum=0),
 ), note="is for job pools; a launch ignores it", check=_pool_rules)  # fmt: skip

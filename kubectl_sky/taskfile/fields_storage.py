@@ -36,15 +36,15 @@ def _quantity(value: str | int) -> None:
 
 
 _CACHED = Field("mount_cached", "map", "Tuning of MOUNT_CACHED.", (
-    Field("transfers", "int", minimum=1),
-    Field("buffer_size", "text", check=_bytes),
-    Field("vfs_cache_max_size", "text", check=_bytes),
-    Field("vfs_cache_max_age", "text", check=_span),
-    Field("vfs_read_ahead", "text", check=_bytes),
-    Field("vfs_read_chunk_size", "text", check=_bytes),
-    Field("vfs_read_chunk_streams", "int", minimum=0),
-    Field("vfs_write_back", "text", check=_span),
-    Field("read_only", "bool"),
+    Field("transfers", "int", "Files sent to the bucket at the same time.", minimum=1),
+    Field("buffer_size", "text", "Memory for each open file.", check=_bytes),
+    Field("vfs_cache_max_size", "text", "Most disk space of the cache.", check=_bytes),
+    Field("vfs_cache_max_age", "text", "How long a file stays in the cache after its last use.", check=_span),
+    Field("vfs_read_ahead", "text", "How much is read ahead.", check=_bytes),
+    Field("vfs_read_chunk_size", "text", "Size of the first read.", check=_bytes),
+    Field("vfs_read_chunk_streams", "int", "Reads at the same time.", minimum=0),
+    Field("vfs_write_back", "text", "How long after its end a file is sent.", check=_span),
+    Field("read_only", "bool", "Not to be written."),
 ))  # fmt: skip
 
 STORAGE = Field("", "map", "A bucket.", (
@@ -58,10 +58,13 @@ STORAGE = Field("", "map", "A bucket.", (
     Field("config", "map", "Tuning.", (
         _CACHED,
         Field("mount", "map", "Tuning of MOUNT.", (
-            Field("read_only", "bool"), Field("hf_mount_args", "list", item=Field("", "text")),
+            Field("read_only", "bool", "Not to be written."),
+            Field("hf_mount_args", "list", "More arguments of hf-mount.", item=Field("", "text")),
         )),
-        Field("disk_size", "int|text", check=resources.disk),
-        Field("disk_tier", "text"), Field("storage_type", "text"), Field("attach_mode", "text"),
+        Field("disk_size", "int|text", "Size, of store: volume.", check=resources.disk),
+        Field("disk_tier", "text", "Of store: volume."),
+        Field("storage_type", "text", "Of store: volume."),
+        Field("attach_mode", "text", "Of store: volume."),
     )),
     Field("_is_sky_managed", "bool", internal=True),
     Field("_bucket_sub_path", "text", internal=True),
@@ -76,12 +79,14 @@ VOLUME = Field("", "text|map", "A volume: its name, or a map.", (
     Field("size", "text|int", "Makes a new volume that goes away with the task.", check=_quantity),
     Field("type", "text", "Kind of volume.", exact_case=True,
           choices=("k8s-pvc", "k8s-hostpath", "runpod-network-volume")),
-    Field("labels", "map", value=Field("", "text")),
+    Field("labels", "map", "Labels of the new volume.", value=Field("", "text")),
     Field("config", "map", "Settings of a new volume.", (
-        Field("storage_class_name", "text"),
-        Field("access_mode", "text", exact_case=True,
+        Field("storage_class_name", "text", "Its StorageClass; else the cluster's default."),
+        Field("access_mode", "text", "How many nodes may mount it; ReadWriteOnce by default.", exact_case=True,
               choices=("ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany", "ReadOnlyMany")),
-        Field("namespace", "text"), Field("host_path", "text"), Field("cleanup_on_deletion", "bool"),
+        Field("namespace", "text", "That of the volume."),
+        Field("host_path", "text", "The folder, of a k8s-hostpath volume."),
+        Field("cleanup_on_deletion", "bool", "Whether the folder goes with the volume."),
     )),
     Field("host_path", "text", "A folder of the node (our addition)."),
     Field("nfs", "text", "A folder of an NFS server, as server:/path (our addition)."),
