@@ -20,6 +20,7 @@ from kubectl_sky import (
     running,
 )
 from kubectl_sky.diagnosis import limits
+from kubectl_sky.diagnosis.hints import located
 from kubectl_sky.errors import EXIT_INTERRUPT, Failure, Unreachable, UsageError
 from kubectl_sky.files import collect, gitclone, uploading
 from kubectl_sky.output import Progress
@@ -90,7 +91,7 @@ def _pods(
         made = planning.plan(chosen.candidate, options, chosen.facts, key.result())
     progress.line(chosen.table(reasons=cluster.connection.verbosity > 0))
     for note in made.notes:
-        progress.line(note)
+        progress.line(located(cluster.connection, note))
     rendered = podspec.render(made)
     podcheck.check(chosen.cluster, made, rendered)
     registry.check(chosen.cluster, made, rendered)

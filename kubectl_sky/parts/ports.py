@@ -76,14 +76,15 @@ def part(name: str, nodes: int, ports: Sequence[str], exposure: Exposure) -> Par
     wanted = numbers(ports)
     named = tuple({"containerPort": port} for port in wanted[:MOST])
     if exposure.way == NONE or not wanted:
-        return Part(ports=named)
+        return Part(ports=named, notes=(f"Ports {', '.join(ports)}: kubectl sky port-forward {name}",))
     service = _service(name, nodes, wanted, exposure)
     made: list[dict[str, Any]] = [service]
     if exposure.way == INGRESS:
         made.append(_ingress(name, service["metadata"]["name"], wanted, exposure))
     elif exposure.way == GATEWAY:
         made += [_route(name, service["metadata"]["name"], port, exposure) for port in wanted]
-    return Part(manifests=tuple(made), ports=named)
+    note = f"Ports {', '.join(ports)} by {exposure.way}: kubectl sky status --endpoints {name}"
+    return Part(manifests=tuple(made), ports=named, notes=(note,))
 
 
 def _service(name: str, nodes: int, ports: list[int], exposure: Exposure) -> dict[str, Any]:
