@@ -55,6 +55,12 @@ FAULTS = (
         "check the endpoint: it must be one that pods reach (AWS_ENDPOINT_URL), not localhost",
     ),
     Fault(
+        "MountLost",
+        r"rclone was killed",
+        "the mount is lost: a running task does not get it back",
+        "take it down and launch it again; with little memory on the node, ask for more: --memory GIB",
+    ),
+    Fault(
         "NoSpace",
         r"no space left on device",
         "the node's disk is full",

@@ -14,36 +14,58 @@ from kubectl_sky.parts.part import Part
 from kubectl_sky.parts.rclone import Rclone
 from kubectl_sky.taskfile.buckets import Bucket
 
-CONTAINER = "bucket-mounts"
+CONTAINER, GUARDING = "bucket-mounts", "bucket-guard"
 LINKS = "SKY_LINKS_MOUNTS"
 HOLDER = "/sky/mounts"
 PRIVILEGED = {"privileged": True, "runAsUser": 0, "runAsGroup": 0, "runAsNonRoot": False}
+# A dead mount would hold the pod on its node for ever. So whatever ends rclone, its mount is taken away: by its own
+# container when it can, else by this one, which starts before it and is ended after it. Its arguments are the folders.
+GUARD = """\
+clear() { while grep -q " /mounts/$1 fuse" /proc/self/mounts; do umount -l "/mounts/$1" || return; done; }
+trap 'for n in "$@"; do clear "$n"; done; exit 0' TERM
+while sleep 1 & wait $!; do
+  for n in "$@"; do stat "/mounts/$n" >/dev/null 2>&1 || umount -l "/mounts/$n"; done
+done
+"""
 # $1 remote, $2 its URI, $3 its folder, $4 options of rclone, and so on. Asked first: a mount itself looks at nothing.
-# A rclone that ended leaves a dead mount: it is taken away, and this container starts again.
 SCRIPT = """\
+clear() { while grep -q " /mounts/$1 fuse" /proc/self/mounts; do umount -l "/mounts/$1" || return; done; }
+end() {
+  for n in $folders; do clear "$n"; done
+  [ -z "$pids" ] || kill $pids 2>/dev/null
+  wait
+  exit "$1"
+}
 fail() {
   said=$(grep -E 'ERROR|CRITICAL|Failed|Fatal' "$2" | tail -n 1)
   echo "$1: ${said:-$(tail -n 1 "$2")}" >/dev/termination-log
   cat "$2" >&2
-  kill $pids 2>/dev/null
-  exit 1
+  end 1
 }
-dead() { read -r _ _ state _ <"/proc/$1/stat" || state=Z; [ "$state" = Z ]; }
-pids= all=
-trap 'kill $pids 2>/dev/null; wait; exit 0' TERM
+dead() { read -r _ _ state _ 2>/dev/null <"/proc/$1/stat" || state=Z; [ "$state" = Z ]; }
+pids= all= folders=
+if [ -e /cache/.mounted ]; then
+  echo "$2: rclone was killed, and the mount does not come back in a running task" >/dev/termination-log
+  exit 1
+fi
+trap 'end 0' TERM
 while [ $# -gt 0 ]; do
-  while grep -q " /mounts/$3 fuse" /proc/self/mounts; do umount -l "/mounts/$3" || exit 1; done
+  clear "$3"
   timeout 20 rclone lsf --config /sky/rclone/rclone.conf --retries 2 --low-level-retries 4 --contimeout 15s "$1" \\
     >/dev/null 2>"/tmp/$3" || [ $? -ge 124 ] || fail "$2" "/tmp/$3"
   rclone mount --config /sky/rclone/rclone.conf --allow-other --allow-non-empty --umask 0 --cache-dir /cache \\
     --vfs-write-back 0s $4 "$1" "/mounts/$3" 2>"/tmp/$3" &
-  pids="$pids $!" all="$all $! $2 $3"
+  pids="$pids $!" folders="$folders $3" all="$all $! $2 $3"
   shift 4
 done
+touch /cache/.mounted
 while sleep 1 & wait $!; do
   set -- $all
   while [ $# -gt 0 ]; do
-    ! dead "$1" || fail "$2" "/tmp/$3"
+    if dead "$1"; then
+      [ -s "/tmp/$3" ] || echo "rclone was killed" >"/tmp/$3"
+      fail "$2" "/tmp/$3"
+    fi
     shift 3
   done
 done
@@ -66,6 +88,7 @@ def part(rclone: Rclone, buckets: Sequence[Bucket]) -> Part:
         {"name": name, "mountPath": f"/mounts/{index}", "mountPropagation": "Bidirectional"}
         for index, name in enumerate(names)
     ]
+    guard = rclone.container(GUARDING, GUARD, [str(index) for index in range(len(names))], PRIVILEGED, mounts)
     mounts.append({"name": "mount-cache", "mountPath": "/cache"})
     container = rclone.container(CONTAINER, SCRIPT, words, PRIVILEGED, mounts)
     places = {one.dst: f"{HOLDER}/{index}" for index, one in enumerate(buckets) if one.dst.startswith("~")}
@@ -77,7 +100,10 @@ def part(rclone: Rclone, buckets: Sequence[Bucket]) -> Part:
             for name, one in zip(names, buckets, strict=True)
         ),
         env=({"name": LINKS, "value": json.dumps(links)},) if links else (),
-        init_containers=({**container, "restartPolicy": "Always", "startupProbe": _probe(len(buckets))},),
+        init_containers=(
+            {**guard, "restartPolicy": "Always"},
+            {**container, "restartPolicy": "Always", "startupProbe": _probe(len(buckets))},
+        ),
     )
 
 

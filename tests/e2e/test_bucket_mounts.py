@@ -64,3 +64,13 @@ def test_what_is_wrong_is_told(space: Sky, server: Server, tmp_path: Path) -> No
     assert "mode: COPY" in asked["unagreed"].result().err
     assert not [one for one in space.objects() if "unagreed" in one]
     space.ok("down", "mountdenied", "mountnone")
+
+
+def test_a_killed_mount_is_told_and_holds_no_pod(space: Sky, server: Server, tmp_path: Path) -> None:  # noqa: F811
+    sky = with_keys(space, server)
+    file = task(tmp_path, "lost", f"file_mounts: {{/out: {{name: {OUT}}}}}", "ls /out")
+    sky.ok("launch", "--allow-privileged-mounts", file)
+    pod = sky.pods("lost")[0]["metadata"]["name"]
+    sky.kubectl("exec", pod, "-c", "bucket-mounts", "--", "sh", "-c", "kill -9 $(pidof rclone)", check=False)
+    eventually("it is told", lambda: "the mount is lost" in sky.run("explain", "lost").out, 30)
+    sky.ok("down", "lost", timeout=60)

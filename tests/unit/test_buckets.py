@@ -240,11 +240,12 @@ MOUNTED = """file_mounts:
 def test_mounts_by_a_privileged_sidecar(monkeypatch):
     monkeypatch.setenv(PREFIX + "ALLOW_PRIVILEGED_MOUNTS", "true")
     spec = pod(rendered(MOUNTED)[1])
-    copier, sidecar = (one for one in spec["initContainers"] if one["name"].startswith("bucket"))
+    copier, guard, sidecar = (one for one in spec["initContainers"] if one["name"].startswith("bucket"))
     assert copier["command"][4:] == ["r0:b", "s3://b", "0"]
     assert not copier["securityContext"].get("privileged")
     assert sidecar["securityContext"]["privileged"]
-    assert sidecar["restartPolicy"] == "Always"
+    assert sidecar["restartPolicy"] == guard["restartPolicy"] == "Always"
+    assert guard["command"][4:] == ["0", "1"]
     assert sidecar["command"][4:] == [
         "r0:b", "s3://b", "0", "--vfs-cache-mode writes --read-only",
         "r0:b/p", "s3://b/p", "1", "--vfs-cache-mode full --transfers 3",

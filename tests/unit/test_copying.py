@@ -21,6 +21,7 @@ AWS = "status code: 403, request id: X1, host id: Y2"
         ("Failed to copyto: NoCredentialProviders: no valid providers in chain", "NoCredentials", "no credentials"),
         ("Failed to copyto: dial tcp 1.2.3.4:80: connect: connection refused", "NoEndpoint", "cannot be reached"),
         ("ERROR : a: Failed to copy: write /copies/0/a: no space left on device", "NoSpace", "disk is full"),
+        ("rclone was killed", "MountLost", "does not get it back"),
         ("Failed to copyto: something else", "NotCopied", "something else"),
     ],
 )
