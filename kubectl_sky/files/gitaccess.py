@@ -79,6 +79,15 @@ def is_ssh(url: str) -> bool:
     return bool(re.match(r"(git\+)?ssh://|[^/]+:(?!//)", url, re.IGNORECASE))
 
 
+def _ssh_words(url: str) -> tuple[str, str]:
+    """(`user@host`, `-p PORT ` or nothing) of a URL for ssh."""
+    if "://" not in url:
+        return url.partition(":")[0], ""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition(":")[0] if parts.port else parts.netloc
+    return host, f"-p {parts.port} " if parts.port else ""
+
+
 def lacks_ref(stderr: str) -> bool:
     """Whether the repository was read and has no such ref."""
     return bool(re.search(r"couldn't find remote ref|not our ref|unadvertised object|no such remote ref", stderr, re.I))
@@ -90,8 +99,9 @@ def refusal(found: Access, ref: str | None, stderr: str) -> Refusal:
     if lacks_ref(stderr):
         return no_ref(url, ref, [])
     if "host key verification failed" in text:
-        host = re.sub(r"^\w+://|[:/].*", "", url).rpartition("@")[2]
-        return Refusal("", f"ssh does not know the key of {host}", f"make it known: ssh {host}")
+        person, port = _ssh_words(url)
+        host = person.rpartition("@")[2]
+        return Refusal("", f"ssh does not know the key of {host}", f"make it known: ssh {port}{person}")
     if re.search(r"authentication failed|could not read (username|password)|permission denied|http basic|error: 40[13]",
                  text):  # fmt: skip
         return Refusal("", *_denied(found))

@@ -213,7 +213,8 @@ def test_ssh_with_a_key(repository, tmp_path, monkeypatch):
     monkeypatch.delenv(gitaccess.KEY)
     assert "GIT_SSH_KEY_PATH" in refused(url).hint
     fake_ssh(tmp_path / "bin", "echo 'Host key verification failed.' >&2; exit 255")
-    assert refused(url).hint == "make it known: ssh example.test"
+    assert refused(url).hint == "make it known: ssh git@example.test"
+    assert refused("ssh://me@example.test:22/x").hint == "make it known: ssh -p 22 me@example.test"
 
 
 def test_flags(tmp_path):
