@@ -35,6 +35,8 @@ def _quantity(value: str | int) -> None:
         raise ValueError(f'"{value}" should be a size such as 10Gi or 100GB')
 
 
+_DISK = "is for disks of GCP and is ignored"
+
 _CACHED = Field("mount_cached", "map", "Tuning of MOUNT_CACHED.", (
     Field("transfers", "int", "Files sent to the bucket at the same time.", minimum=1),
     Field("buffer_size", "text", "Memory for each open file.", check=_bytes),
@@ -43,7 +45,8 @@ _CACHED = Field("mount_cached", "map", "Tuning of MOUNT_CACHED.", (
     Field("vfs_read_ahead", "text", "How much is read ahead.", check=_bytes),
     Field("vfs_read_chunk_size", "text", "Size of the first read.", check=_bytes),
     Field("vfs_read_chunk_streams", "int", "Reads at the same time.", minimum=0),
-    Field("vfs_write_back", "text", "How long after its end a file is sent.", check=_span),
+    Field("vfs_write_back", "text", "How long after its end a file is sent.", check=_span,
+          note="has no effect: a file is sent when it is closed"),
     Field("read_only", "bool", "Not to be written."),
 ))  # fmt: skip
 
@@ -52,19 +55,22 @@ STORAGE = Field("", "map", "A bucket.", (
     Field("source", "text|list", "Local folder, list of local paths, or URI of a bucket.", item=Field("", "text")),
     Field("store", "text", "Kind of bucket.", choices=STORES),
     Field("mode", "text", "MOUNT (default), COPY or MOUNT_CACHED.", choices=("MOUNT", "COPY", "MOUNT_CACHED")),
-    Field("persistent", "bool", "Keep the bucket afterwards (default)."),
+    Field("persistent", "bool", "Keep the bucket afterwards (default).",
+          note="has no effect: buckets are never deleted here"),
     Field("type", "text", "Preset of MOUNT_CACHED.",
-          choices=("MODEL_CHECKPOINT_RO", "MODEL_CHECKPOINT_RW", "DATASET_RO", "DATASET_RW")),
+          choices=("MODEL_CHECKPOINT_RO", "MODEL_CHECKPOINT_RW", "DATASET_RO", "DATASET_RW"),
+          note="has no effect yet in this version; config.mount_cached has"),
     Field("config", "map", "Tuning.", (
         _CACHED,
         Field("mount", "map", "Tuning of MOUNT.", (
             Field("read_only", "bool", "Not to be written."),
-            Field("hf_mount_args", "list", "More arguments of hf-mount.", item=Field("", "text")),
+            Field("hf_mount_args", "list", "More arguments of hf-mount.", item=Field("", "text"),
+                  note="has no effect: rclone mounts the bucket"),
         )),
-        Field("disk_size", "int|text", "Size, of store: volume.", check=resources.disk),
-        Field("disk_tier", "text", "Of store: volume."),
-        Field("storage_type", "text", "Of store: volume."),
-        Field("attach_mode", "text", "Of store: volume."),
+        Field("disk_size", "int|text", "Size, of store: volume.", check=resources.disk, note=_DISK),
+        Field("disk_tier", "text", "Of store: volume.", note=_DISK),
+        Field("storage_type", "text", "Of store: volume.", note=_DISK),
+        Field("attach_mode", "text", "Of store: volume.", note=_DISK),
     )),
     Field("_is_sky_managed", "bool", internal=True),
     Field("_bucket_sub_path", "text", internal=True),
@@ -86,7 +92,8 @@ VOLUME = Field("", "text|map", "A volume: its name, or a map.", (
               choices=("ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany", "ReadOnlyMany")),
         Field("namespace", "text", "That of the volume."),
         Field("host_path", "text", "The folder, of a k8s-hostpath volume."),
-        Field("cleanup_on_deletion", "bool", "Whether the folder goes with the volume."),
+        Field("cleanup_on_deletion", "bool", "Whether the folder goes with the volume.",
+              note="has no effect: new volumes go with the task, all else stays"),
     )),
     Field("host_path", "text", "A folder of the node (our addition)."),
     Field("nfs", "text", "A folder of an NFS server, as server:/path (our addition)."),

@@ -16,7 +16,10 @@ SPECIAL = {
     "task.resources.volumes": [{"path": "/x"}],
     "task.config.kubernetes.enable_docker": True,
     "task.config.hooks": [{"run": "x"}],
+    "task.file_mounts.config.mount_cached.vfs_write_back": "5s",
+    "task.file_mounts.config.disk_size": 10,
 }
+AROUND = {"file_mounts": {"name": "bucket"}, "volumes": {"size": "1Gi"}}
 
 
 def noted(field, path):
@@ -38,10 +41,14 @@ def value_of(path, field):
 def test_one_warning(path, field, tmp_path):
     names = path.split(".")[1:]
     tree = value_of(path, field)
-    for name in reversed(names):
+    for name in reversed(names[1:]):
         tree = {name: tree}
+    if names[0] in AROUND:
+        tree = {"/a": {**AROUND[names[0]], **tree}}
+    tree = {names[0]: tree}
     found, warnings = task.parse(json.dumps({"run": "echo", **tree}), "task.yaml", base=tmp_path)
-    assert [(one.field, one.message) for one in warnings] == [(".".join(names), field.note)]
+    place = ".".join([names[0] + '["/a"]' * (names[0] in AROUND), *names[1:]])
+    assert [(one.field, one.message) for one in warnings] == [(place, field.note)]
     assert not task.unsupported(found)
 
 
