@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kubectl_sky.output import Progress
 
 LOOK_AGAIN = 30.0  # s after which the nodes are read again while there is no place
+LOOK_COPY = 5.0  # s after which it is read again how far a copy is
 LOOK_FIRST = 2.0  # s for which the reason waits for what the nodes tell
 UNBOUND = ("ClaimUnbound", "Provisioning", "NoStorageClass", "ProvisioningFailed")
 FATAL = (FAILED, COMPLETED, TERMINATING)
@@ -38,6 +39,7 @@ class Startup:
         self.inventory: Inventory | None = None
         self._looks_next = 0.0  # when the nodes may be read again
         self._scaling = False
+        self._copied = ""  # how far the copy of the buckets is
         self._queue: queue.Queue[tuple[str, Any]] = queue.Queue()
 
     def wait(self, progress: Progress, seconds: float) -> str:
@@ -100,6 +102,9 @@ class Startup:
         if kind == "nodes":
             self.inventory = thing
             return
+        if kind == "copied":
+            self._copied = thing
+            return
         if kind == "events":
             self.events += thing
             return
@@ -159,24 +164,30 @@ class Startup:
             looks = time.monotonic() - (self._looks_next - LOOK_AGAIN)
             if state.reason == UNSCHEDULABLE and self.inventory is None and looks < LOOK_FIRST:
                 return  # said once, with what the nodes tell
-        progress.update(f"Starting {self.name}" + (f": {state.message or state.reason}" if state.reason else ""))
+        text = state.message or state.reason
+        if state.reason == COPYING:
+            self._look(COPYING, LOOK_COPY)
+            text = ": ".join(filter(None, (text, self._copied)))
+        progress.update(f"Starting {self.name}" + (f": {text}" if state.reason else ""))
 
     def _state(self) -> State:
         pods = list(self.pods.values())
         state = task_state(self.job, pods, self.events)
         return unplaced.refined(state, pods, self.events, self.inventory) if self.inventory else state
 
-    def _look(self, reason: str) -> None:
+    def _look(self, reason: str, pause: float = LOOK_AGAIN) -> None:
         """Reads beside the watches what tells more: the nodes, or what was said of a claim before our Job was made."""
         now = time.monotonic()
         if now < self._looks_next:
             return
-        self._looks_next = now + LOOK_AGAIN
+        self._looks_next = now + pause
         threading.Thread(target=self._read, args=(reason,), daemon=True).start()
 
     def _read(self, reason: str) -> None:
         if reason == UNSCHEDULABLE:
             self._queue.put(("nodes", why.nodes(self.cluster)))
+        elif reason == COPYING:
+            self._queue.put(("copied", why.copied(self.cluster, list(self.pods.values()))))
         else:
             found = [event for event in why.events(self.cluster) if self._is_mine(event)]
             self._queue.put(("events", [one for one in found if one["involvedObject"]["kind"] not in ("Pod", "Job")]))

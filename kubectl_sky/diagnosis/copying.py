@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from kubectl_sky.parts import bucket_mounts
@@ -73,6 +73,12 @@ def runs(status: Mapping[str, Any]) -> bool:
     """By a pod's status, whether it copies now."""
     found = status.get("initContainerStatuses") or ()
     return any(one["name"] == CONTAINER and "running" in (one.get("state") or {}) for one in found)
+
+
+def progress(lines: Iterable[str]) -> str:
+    """The last that rclone said of how far it is: `1.2 GiB / 5 GiB, 24%, 100 MiB/s, ETA 38s`; "" for nothing yet."""
+    found = [match[1] for line in lines if (match := re.search(r"NOTICE: +([\d.]+ ?\w* / .*?)(?: \(xfr.*\))?$", line))]
+    return found[-1] if found else ""
 
 
 def ended(pod: str, container: str, said: str) -> Told | None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from kubectl_sky import cluster_objects
 from kubectl_sky.capacity import inventory
 from kubectl_sky.capacity.survey import Placing
-from kubectl_sky.diagnosis import containers, kueue, mounting, state, unplaced
+from kubectl_sky.diagnosis import containers, copying, kueue, mounting, state, unplaced
 from kubectl_sky.diagnosis.state import State
 from kubectl_sky.errors import ApiError, Failure
+from kubectl_sky.parts.buckets import CONTAINER
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
@@ -112,6 +113,12 @@ def last_words(cluster: Cluster, now: State, pods: Sequence[Object]) -> tuple[St
         where = f"container `{container}` of pod {pod['metadata']['name']}"
         return replace(now, reason=known[0], message=f"{where} could not start: {known[1]}", hint=known[2]), lines
     return now, lines
+
+
+def copied(cluster: Cluster, pods: Sequence[Object]) -> str:
+    """How far the copy of its buckets is in the first of the pods that copies."""
+    copies = [pod["metadata"]["name"] for pod in pods if copying.runs(pod.get("status") or {})]
+    return copying.progress(_log(cluster, copies[0], CONTAINER)) if copies else ""
 
 
 def failed_container(pod: Object) -> str | None:

@@ -25,7 +25,7 @@ export HOME=/copies
 while [ $# -gt 0 ]; do
   echo "copying $2"
   { rclone copyto --config /sky/rclone/rclone.conf --transfers 16 --checkers 16 --buffer-size 4M --fast-list \\
-    --use-server-modtime --retries 2 --low-level-retries 4 --contimeout 15s --stats 10s --stats-one-line \\
+    --use-server-modtime --retries 2 --low-level-retries 4 --contimeout 15s --stats 5s --stats-one-line \\
     --stats-log-level NOTICE "$1" "/copies/$3" 2>&1; echo $? >/copies/.code; } | tee /copies/.log
   read -r code </copies/.code
   if [ "$code" != 0 ]; then

@@ -45,3 +45,9 @@ def test_the_state_of_a_pod():
     assert (failed.phase, failed.reason) == ("Failed", "NoSuchBucket")
     without_words = pod_state(pod({"terminated": {"exitCode": 137, "message": ""}}), {})
     assert without_words.reason == "Error"
+
+
+def test_progress():
+    line = "2026/11/25 03:00:00 NOTICE:   1.074 MiB / 3.000 MiB, 36%, 100 KiB/s, ETA 19s (xfr#1/3)"
+    assert copying.progress(["copying s3://b", line, "x"]) == "1.074 MiB / 3.000 MiB, 36%, 100 KiB/s, ETA 19s"
+    assert copying.progress(["copying s3://b"]) == ""
