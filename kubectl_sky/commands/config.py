@@ -7,8 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from kubectl_sky.api.connection import Connection
 from kubectl_sky.commands.configflag import CONFIG, configured
 from kubectl_sky.commands.taskflags import TaskFlags, read_task
+from kubectl_sky.errors import ClusterFailure
 from kubectl_sky.output import Format, dump, table
 from kubectl_sky.task import Task
 
@@ -27,12 +29,12 @@ def view(
       kubectl sky config view task.yaml --context prod
       kubectl sky config view -o yaml
     """
-    from kubectl_sky import kube, settings
+    from kubectl_sky import settings
     from kubectl_sky.config import view as viewing
 
     form = Format.parse(output, Format.YAML, Format.JSON)
     task = configured(read_task([file], TaskFlags()) if file else Task(), config)
-    context = kube.connect(ctx.obj).context or ""
+    context = current(ctx.obj)
     section, rows = viewing.kubernetes(task.layers, context)
     own = settings.sources()
     if form is Format.TABLE:
@@ -47,6 +49,16 @@ def view(
     }
     print(dump(document, form), end="")
     return 0
+
+
+def current(connection: Connection) -> str:
+    """The context that is given, or the kubeconfig's own; "" without a kubeconfig, where files can be looked at."""
+    from kubectl_sky import kube
+
+    try:
+        return connection.context or kube.connect(connection).context
+    except ClusterFailure:
+        return ""
 
 
 def shown(value: Any) -> str:

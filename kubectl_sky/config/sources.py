@@ -74,16 +74,24 @@ def _namespaces(section: Node) -> list[Problem]:
     return report.problems
 
 
-def _load(path: Path, origin: str = "") -> Node | None:
+def _load(path: Path) -> Node | None:
     try:
         with open(path, "rb") as file:
             text = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    documents, problems, _ = load(text, str(path))
+    return layer.stamp(found, str(path)) if (found := _parsed(text, str(path))) is not None else None
+
+
+def _parsed(text: bytes | str, source: str) -> Node | None:
+    """The first document. Raises TaskErrors."""
+    try:
+        documents, problems, _ = load(text, source)
+    except TaskErrors as error:
+        raise TaskErrors(error.problems, "the configuration") from None
     if problems:
         raise TaskErrors(problems, "the configuration")
-    return layer.stamp(documents[0], origin or str(path)) if documents else None
+    return documents[0] if documents else None
 
 
 def _flag(text: str) -> list[Node]:
@@ -103,10 +111,7 @@ def _pair(text: str) -> Node:
     if first != "kubernetes" or not rest:
         raise UsageError(f"{origin}: only keys of the section kubernetes have a meaning here",
                          f"e.g. {FLAG} kubernetes.provision_timeout=900")  # fmt: skip
-    documents, problems, _ = load(value, origin)
-    if problems:
-        raise TaskErrors(problems, "the configuration")
-    node = documents[0] if documents else Node(None)
+    node = _parsed(value, origin) or Node(None)
     for step in (*reversed(rest), "kubernetes"):
         node = Node({step: node}, keys={step: Node(step)})
     return layer.stamp(node, origin, line=False)

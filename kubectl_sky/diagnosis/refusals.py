@@ -25,7 +25,7 @@ _MISSING = (
         "NoServiceAccount",
         r'serviceaccount "(?P<name>[^"]+)" not found',
         "the namespace has no service account {name!r}",
-        "kubectl create serviceaccount {name}, or correct serviceAccountName in config.kubernetes.pod_config",
+        "kubectl create serviceaccount {name}, or correct remote_identity, or serviceAccountName in pod_config",
     ),
     Refusal(
         "NoPriorityClass",

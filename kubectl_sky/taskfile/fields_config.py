@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kubectl_sky import resources
 from kubectl_sky.taskfile.field import Field
 
 _LATER = "has no effect yet in this version"
@@ -29,6 +30,21 @@ def _no_name(value: dict) -> None:
             raise ValueError(f"`{key}` cannot be set here (use -c NAME and -n NAMESPACE)")
 
 
+def _labels(value: dict) -> None:
+    faults = [resources.label_fault(str(key), _text(one)) for key, one in value.items()]
+    if found := [fault for fault in faults if fault]:
+        raise ValueError("; ".join(found))
+
+
+def _annotations(value: dict) -> None:
+    # their keys are those of labels, their values any text
+    _labels(dict.fromkeys(value, ""))
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 _EVENT = Field("", "text", choices=("stop", "preemption", "down"), exact_case=True)
 _HOOK = Field("", "map", fields=(
     Field("run", "text", "Shell script.", check=_hook_text),
@@ -39,8 +55,8 @@ _HOOK = Field("", "map", fields=(
 _POD_CONFIG = Field("pod_config", "map", "A partial pod (metadata, spec), merged into the task's pods.")
 _VALUE = Field("", "text|int|number|bool")
 _METADATA = Field("custom_metadata", "map", "For every object: `labels` and `annotations`.", (
-    Field("labels", "map", "Labels of the objects.", value=_VALUE),
-    Field("annotations", "map", "Annotations of the objects.", value=_VALUE),
+    Field("labels", "map", "Labels of the objects.", value=_VALUE, check=_labels),
+    Field("annotations", "map", "Annotations of the objects.", value=_VALUE, check=_annotations),
     Field("name", "any", internal=True),
     Field("namespace", "any", internal=True),
 ), check=_no_name)  # fmt: skip

@@ -112,6 +112,16 @@ kubernetes:
     ]  # fmt: skip
 
 
+def test_labels_that_no_cluster_takes() -> None:
+    text = 'config: {kubernetes: {custom_metadata: {labels: {"a b": x, c: "d!"}, annotations: {"e f": "g !"}}}}'
+    with pytest.raises(TaskErrors) as found:
+        read(text)
+    assert [one.message.partition(" (")[0] for one in found.value.problems] == [
+        '"a b" is no valid label key', '"e f" is no valid label key',
+    ]  # fmt: skip
+    assert '"d!" is no valid label value' in found.value.problems[0].message
+
+
 def test_one_warning_for_each_key_without_effect(home: Path) -> None:
     write(
         home / ".sky/config.yaml",
@@ -309,7 +319,7 @@ def test_what_pod_config_did_not_write_is_not_its_fault() -> None:
 def test_what_the_server_complains_of(status: int, said: str, causes: list, expected: list) -> None:
     error = ApiError(status, "", "")
     error.said, error.causes = said, causes
-    assert complaints(error) == expected
+    assert complaints(error, pod()) == expected
 
 
 # -- config view ----------------------------------------------------------------------------------------------------
