@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky.cluster_objects import collection
 from kubectl_sky.config import pod_config
 from kubectl_sky.errors import ApiError, TaskErrors
 from kubectl_sky.podspec import Plan
-from kubectl_sky.taskfile.field import join
 from kubectl_sky.taskfile.problem import Problem
 
 if TYPE_CHECKING:
@@ -20,7 +18,6 @@ TEMPLATE = "spec.template."
 # `unknown field "spec.template.spec.foo"`, `Go struct field PodSpec.spec.template.spec.foo of type int64`
 UNKNOWN = re.compile(r'(?:unknown|duplicate) field "spec\.template\.([^"]+)"')
 WRONG_TYPE = re.compile(r"cannot unmarshal (\w+) into Go struct field \w+\.spec\.template\.(\S+) of type (\S+)")
-QUANTITY = re.compile(r"[+-]?[0-9.]+([numkKMGTPE]i?|[eE][-+]?[0-9]+)?")
 WORDS = {"number": "a number", "string": "text", "bool": "true or false", "array": "a list", "object": "a map"}
 TYPES = {"int": "a whole number", "string": "text", "bool": "true or false", "[]": "a list", "map[": "a map"}
 
@@ -42,7 +39,7 @@ def check(cluster: Cluster, plan: Plan, manifests: list[dict[str, Any]]) -> None
 def problems(error: ApiError, plan: Plan, template: dict[str, Any]) -> list[Problem]:
     """Those at places that pod_config wrote, and beside them what else is wrong; none when it is all something else."""
     layers = plan.config.pod_config
-    said = [(path, message, pod_config.find(layers, template, path)) for path, message in complaints(error, template)]
+    said = [(path, message, pod_config.find(layers, template, path)) for path, message in complaints(error)]
     if error.status == 400 and not said:
         # what cannot be read: all that we write ourselves can be
         text = error.said.rpartition("cannot be handled as a Job: ")[2]
@@ -57,15 +54,13 @@ def problems(error: ApiError, plan: Plan, template: dict[str, Any]) -> list[Prob
     ]
 
 
-def complaints(error: ApiError, template: dict[str, Any]) -> list[tuple[str, str]]:
+def complaints(error: ApiError) -> list[tuple[str, str]]:
     """(path in the pod's template, what is wrong) of the server's answer."""
     if error.status == 422:
         causes = [(str(one.get("field") or ""), str(one.get("message") or "")) for one in error.causes]
         return [(_metadata(path.removeprefix(TEMPLATE)), text) for path, text in causes if path.startswith(TEMPLATE)]
     if error.status != 400:
         return []
-    if "quantities must match" in error.said or "quantity" in error.said:
-        return [(path, f"{value!r} is no quantity, such as 500m or 16Gi") for path, value in _no_quantities(template)]
     unknown = [(path, "there is no such field in Kubernetes") for path in UNKNOWN.findall(error.said)]
     return unknown or [
         (path, f"should be {_type(kind)}, not {WORDS.get(given, given)}")
@@ -76,17 +71,6 @@ def complaints(error: ApiError, template: dict[str, Any]) -> list[tuple[str, str
 def _metadata(path: str) -> str:
     """The server calls them `labels`."""
     return f"metadata.{path}" if path.startswith(("labels", "annotations")) else path
-
-
-def _no_quantities(template: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Amounts of the containers that are none, with their paths."""
-    for kind in ("containers", "initContainers"):
-        for index, container in enumerate(template["spec"].get(kind) or ()):
-            resources = container.get("resources")
-            for which, amounts in (resources if isinstance(resources, dict) else {}).items():
-                for key, value in amounts.items() if isinstance(amounts, dict) else ():
-                    if not QUANTITY.fullmatch(str(value)):
-                        yield join(f"spec.{kind}[{index}].resources.{which}", key), value
 
 
 def _type(kind: str) -> str:

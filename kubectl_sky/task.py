@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kubectl_sky import resources as resource_model
+from kubectl_sky.config import pod_shape
 from kubectl_sky.config.layer import stamp
 from kubectl_sky.config.layers import Effective, Layers
 from kubectl_sky.errors import TaskErrors, UsageError
@@ -157,6 +158,7 @@ class _Draft:
             if known.name in root.value:
                 check(root.value[known.name], known, known.name, report)
         rules.check_name(root.get("name"), NAME, report)
+        pod_shape.check(_pod_config(root), "config.kubernetes.pod_config", report)
         rules.check_resources(root.get("resources"), report)
         rules.check_serving(root, report)
         envs.check_docker_login(self.envs, self.secrets, root, report)
@@ -180,6 +182,13 @@ class _Draft:
             event_callback=raw.get("event_callback"), source=source, places=rules.places(self.root),
             layers=_layers(self.root.get("config"), source),
         )  # fmt: skip
+
+
+def _pod_config(root: Node) -> Node | None:
+    found: Node | None = root
+    for key in ("config", "kubernetes", "pod_config"):
+        found = found.get(key) if found is not None else None
+    return found
 
 
 def _layers(config: Node | None, source: str) -> Layers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kubectl_sky.config import keys
+from kubectl_sky.config import keys, pod_shape
 from kubectl_sky.taskfile.field import Report, check, join
 from kubectl_sky.taskfile.problem import nearest
 from kubectl_sky.taskfile.taskyaml import Node
@@ -46,6 +46,8 @@ def section(root: Node, report: Report) -> Node | None:
     _drop_unknown(found, "kubernetes", report)
     check(found, keys.KUBERNETES, "kubernetes", report)
     _remark(found, "kubernetes", report)
+    for part, where in parts(found, "kubernetes"):
+        pod_shape.check(part.get("pod_config"), f"{where}.pod_config", report)
     return found
 
 

@@ -112,6 +112,29 @@ kubernetes:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("pod", "path", "message"),
+    [
+        ("{spec: null}", "spec", "cannot be taken away"),
+        ("{spec: {containers: null}}", "spec.containers", "cannot be taken away"),
+        ("[a]", "", "should be a map, not a list"),
+        ("{spec: {tolerations: {a: b}}}", "spec.tolerations", "should be a list, as Kubernetes has it"),
+        ("{spec: {tolerations: [x]}}", "spec.tolerations[0]", "should be a map, as Kubernetes has it"),
+        ("{spec: {initContainers: [null]}}", "spec.initContainers[0]", "should not be empty"),
+        ("{spec: {affinity: []}}", "spec.affinity", "should be a map, as Kubernetes has it"),
+        ("{spec: {containers: [{resources: {requests: {cpu: a lot}}}]}}", "spec.containers[0].resources.requests.cpu",
+         "is no quantity, such as 500m or 16Gi"),
+    ],
+)  # fmt: skip
+def test_what_we_read_in_a_pod_config_has_its_kind(pod: str, path: str, message: str, home: Path) -> None:
+    write(home / ".sky/config.yaml", f"kubernetes: {{pod_config: {pod}}}")
+    for read_it in (read, lambda: task.parse(f"config: {{kubernetes: {{pod_config: {pod}}}}}", "t.yaml")):
+        with pytest.raises(TaskErrors) as found:
+            read_it()
+        first = found.value.problems[0]
+        assert (first.field.partition("kubernetes.")[2], first.message) == (f"pod_config.{path}".rstrip("."), message)
+
+
 def test_labels_that_no_cluster_takes() -> None:
     text = 'config: {kubernetes: {custom_metadata: {labels: {"a b": x, c: "d!"}, annotations: {"e f": "g !"}}}}'
     with pytest.raises(TaskErrors) as found:
@@ -319,7 +342,7 @@ def test_what_pod_config_did_not_write_is_not_its_fault() -> None:
 def test_what_the_server_complains_of(status: int, said: str, causes: list, expected: list) -> None:
     error = ApiError(status, "", "")
     error.said, error.causes = said, causes
-    assert complaints(error, pod()) == expected
+    assert complaints(error) == expected
 
 
 # -- config view ----------------------------------------------------------------------------------------------------
