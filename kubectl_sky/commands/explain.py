@@ -26,7 +26,7 @@ def explain(
         typer.Argument(metavar="NAME | task[.FIELD]", help="A cluster, or a field of the task file such as task.envs"),
     ],
     output: Annotated[str | None, typer.Option("-o", "--output", metavar="FORMAT", help="json or yaml")] = None,
-    recursive: Annotated[bool, typer.Option("--recursive", help="Of task: all fields below")] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", help="With task.FIELD: all fields below it")] = False,
 ) -> int:
     """Say why a cluster is not running, and what to do; or what a field of the task file means.
 

@@ -14,8 +14,9 @@ def schema(
 ) -> int:
     """Print the JSON Schema of task files, for editors. Needs no cluster.
 
-    In VS Code, Neovim and others with the YAML language server, this first line in a task file turns it on:
-    # yaml-language-server: $schema=task.schema.json
+    \b
+    Editors with the YAML language server use it when this is the first line of a task file:
+      # yaml-language-server: $schema=task.schema.json
 
     \b
     Examples:
