@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.conftest import Sky, eventually, image, namespace
+from tests.e2e.conftest import KINDS, Sky, eventually, image, namespace
 
 LOCAL, SHARED = {"storage_class_name": "local"}, {"storage_class_name": "shared", "access_mode": "ReadWriteMany"}
 
@@ -46,10 +46,11 @@ class Space:
 
     def refusal(self, volumes: dict[str, object], **more: object) -> str:
         """Why it is not launched; nothing is made."""
-        before = self.sky.objects()
+        there = ("get", f"{KINDS},pvc", "-o", "name")
+        before = self.sky.kubectl(*there)
         result = self.sky.run("launch", self.task(volumes, **more), "-c", "refused")
         assert result.code == 2, result
-        assert self.sky.objects() == before
+        assert self.sky.kubectl(*there) == before
         return result.err
 
     def listed(self) -> list[dict[str, Any]]:

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from kubectl_sky import choosing, planning
 from kubectl_sky import task as tasks
 from kubectl_sky.capacity.nodes import Device, Node
 from kubectl_sky.errors import UsageError
+from kubectl_sky.optimizer import Place
 from kubectl_sky.parts import volumes as part
+from kubectl_sky.podspec import Facts, Identity
 from kubectl_sky.volumes import fits, listing, storage, volumefile, wanted
 from kubectl_sky.volumes.storage import Claim, Storage, StorageClass, User
 
@@ -228,6 +231,25 @@ def test_pod_security(level: str, count: int) -> None:
 def test_all_problems_at_once_and_none_without_rights() -> None:
     assert len(refused("{/a: x, /b: y}", fits.Where(Storage("default", ())))) == 2
     assert refused("{/a: x}", fits.Where(Storage("default", None))) == []
+
+
+def test_of_several_contexts_those_with_the_volumes_are_taken() -> None:
+    task, places = parse("{/a: data}"), [Place("here", None), Place("there", None)]
+    has, not_has = Storage("default", (Claim("data"),)), Storage("default", ())
+    known: dict[str, Any] = {"here": (None, Facts(storage=not_has)), "there": (None, Facts(storage=has))}
+    assert choosing._with_volumes(task, places, known) == [places[1]]
+    known["there"] = known["here"]
+    assert choosing._with_volumes(task, places, known) == places  # the refusal tells what is missing
+    with pytest.raises(tasks.TaskErrors, match="has no volume 'data'"):
+        planning.plan(planning.blind(task), planning.Options("x"), Facts(storage=not_has), Identity("", ""))
+
+
+def test_other_volumes_need_other_nodes() -> None:
+    there = planning.shape(parse("{/a: data}"))
+    assert planning.misfits(parse("{/a: data}"), there) == []
+    [text] = planning.misfits(parse("{/a: data, ~/b: {size: 5Gi}}"), there)
+    assert text == "volumes: asked for /a: data, ~/b: 5Gi, has /a: data"
+    assert planning.misfits(tasks.parse("run: x", "t")[0], there) == []
 
 
 # -- what the cluster says
