@@ -74,6 +74,13 @@ def serves(url: str, text: str) -> bool:
         return False
 
 
+def answers(url: str) -> bool:
+    try:
+        return bool(fetch(url))
+    except OSError:
+        return False
+
+
 def children(pid: int) -> list[int]:
     """All processes below one that are kubectl."""
     parents = {}
