@@ -19,6 +19,7 @@ Environment = Mapping[str, str]
 GOOGLE_FILE = "google.json"
 _KEYS = {"aws_access_key_id": "access_key_id", "aws_secret_access_key": "secret_access_key",
          "aws_session_token": "session_token"}  # fmt: skip
+_BY_OTHERS = ("sso_session", "sso_start_url", "credential_process", "role_arn")  # a profile's ways to get keys
 # files of their own beside AWS's, as SkyPilot has them: (credentials, config, profile)
 _OWN_FILES = {
     "r2": (".cloudflare/r2.credentials", ".cloudflare/r2.config", "r2"),
@@ -55,17 +56,18 @@ def remote(bucket: Bucket, env: Environment, home: Path, endpoints: Mapping[str,
 
 
 def _s3(kind: str, env: Environment, home: Path, endpoint: str) -> Remote:
-    profile = env.get("AWS_PROFILE", "")
-    direct = (kind == "s3" and not profile) or (kind != "s3" and not _profile(kind, env, home))
-    if direct and env.get("AWS_ACCESS_KEY_ID") and env.get("AWS_SECRET_ACCESS_KEY"):
+    known = _profile(kind, env, home)
+    if profile := env.get("AWS_PROFILE") if kind == "s3" and not known else "":
+        raise UsageError(f"AWS_PROFILE={profile}: there is no such profile in ~/.aws/credentials or ~/.aws/config")
+    keys = {short: known[name] for name, short in _KEYS.items() if known.get(name)}
+    source = known.get("source", "") if keys else ""
+    # variables come before a profile, as for AWS's own tools; but they are AWS's, and another vendor's profile is not
+    if (kind == "s3" or not keys) and env.get("AWS_ACCESS_KEY_ID") and env.get("AWS_SECRET_ACCESS_KEY"):
         keys = {short: env[name.upper()] for name, short in _KEYS.items() if env.get(name.upper())}
-        source, known = "AWS_ACCESS_KEY_ID", _profile(kind, env, home)
-    else:
-        known = _profile(kind, env, home)
-        keys = {short: known[name] for name, short in _KEYS.items() if known.get(name)}
-        source = known.get("source", "") if keys else ""
-        if kind == "s3" and profile and not known:
-            raise UsageError(f"AWS_PROFILE={profile}: there is no such profile in ~/.aws/credentials or ~/.aws/config")
+        source = "AWS_ACCESS_KEY_ID"
+    if not keys and (how := next((name for name in _BY_OTHERS if known.get(name)), None)):
+        hint = 'set its keys first: eval "$(aws configure export-credentials --format env)"'
+        raise UsageError(f"{known['source']} has no keys of its own ({how})", hint)
     if kind == "s3":
         endpoint = endpoint or env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or ""
     endpoint = endpoint or known.get("endpoint_url", "") or _known_endpoint(kind, home)

@@ -30,13 +30,13 @@ FAULTS = (
     Fault(
         "WrongKey",
         r"InvalidAccessKeyId|SignatureDoesNotMatch|InvalidToken|ExpiredToken|AuthenticationFailed|invalid_grant"
-        r"|InvalidClientTokenId|Unauthorized|status code: 401",
+        r"|InvalidClientTokenId|Unauthorized|[Ss]tatus ?[Cc]ode: 401",
         "the credentials are wrong or have expired",
         _KEYS,
     ),
     Fault(
         "AccessDenied",
-        r"AccessDenied|Forbidden|AuthorizationPermissionMismatch|status code: 403|Error 403",
+        r"AccessDenied|Forbidden|AuthorizationPermissionMismatch|[Ss]tatus ?[Cc]ode: 403|Error 403",
         "the credentials may not read it",
         "they need to list the bucket and to get its objects (s3:ListBucket, s3:GetObject)",
     ),

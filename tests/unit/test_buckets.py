@@ -110,13 +110,24 @@ def test_s3_from_profiles(home):
     config = "[profile work]\nregion=eu-1\nendpoint_url=http://w\n[profile nebius]\nendpoint_url=http://n\n"
     (home / ".aws/config").write_text(config)
     assert remote("s3://b", {}, home).options["secret_access_key"] == "defaultsecret%"
-    work = remote("s3://b", {**KEYS, "AWS_PROFILE": "work"}, home)
+    work = remote("s3://b", {"AWS_PROFILE": "work"}, home)
+    both = remote("s3://b", {**KEYS, "AWS_PROFILE": "work"}, home).options
+    assert (both["access_key_id"], both["endpoint"]) == ("AKIDENTITY", "http://w")
     assert (work.options["access_key_id"], work.options["region"], work.source) == ("work", "eu-1", "the profile work")
     assert work.options["endpoint"] == "http://w"
     nebius = remote("nebius://b", KEYS, home).options
     assert (nebius["access_key_id"], nebius["endpoint"]) == ("nebius", "http://n")
     with pytest.raises(UsageError, match="AWS_PROFILE=none: there is no such profile"):
         remote("s3://b", {"AWS_PROFILE": "none"}, home)
+
+
+def test_a_profile_without_keys(home):
+    (home / ".aws").mkdir()
+    (home / ".aws/config").write_text("[default]\nsso_session = x\nregion = eu-1\n")
+    with pytest.raises(UsageError, match="the profile default has no keys of its own") as caught:
+        remote("s3://b", {}, home)
+    assert "export-credentials" in caught.value.hint
+    assert remote("s3://b", KEYS, home).options["region"] == "eu-1"
 
 
 def test_a_broken_file_of_keys_is_not_quoted(home):

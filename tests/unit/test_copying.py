@@ -21,6 +21,12 @@ AWS = "status code: 403, request id: X1, host id: Y2"
         ("Failed to copyto: NoCredentialProviders: no valid providers in chain", "NoCredentials", "no credentials"),
         ("Failed to copyto: dial tcp 1.2.3.4:80: connect: connection refused", "NoEndpoint", "cannot be reached"),
         ("ERROR : a: Failed to copy: write /copies/0/a: no space left on device", "NoSpace", "disk is full"),
+        (
+            "2026/11/25 03:00:00 CRITICAL: Failed to copyto: operation error S3: ListObjectsV2, https response error "
+            "StatusCode: 403, RequestID: X1, HostID: Y2, api error AccessDenied: Access Denied",
+            "AccessDenied",
+            "may not read it",
+        ),
         ("rclone was killed", "MountLost", "does not get it back"),
         ("Failed to copyto: something else", "NotCopied", "something else"),
     ],
@@ -28,7 +34,7 @@ AWS = "status code: 403, request id: X1, host id: Y2"
 def test_rclones_words(line, reason, words):
     found = copying.ended("t-0", "buckets", f"s3://b/x: {line}")
     assert found
-    assert (found[0], words in found[1], "request id" in found[1]) == (reason, True, False)
+    assert (found[0], words in found[1], "X1" in found[1]) == (reason, True, False)
     assert found[1].startswith("s3://b/x cannot be copied to pod t-0: ")
 
 
