@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import OwnCluster, Result, Sky, namespace
+from tests.e2e.conftest import OwnCluster, Result, Sky, eventually, namespace
+from tests.e2e.test_ports import address, answers, forwarding
 
 SMALL = ("--cpus", "0.1")
 BLOCK_SECONDS = 30
@@ -108,3 +109,14 @@ def test_a_launch_goes_on(sky: Sky, own_cluster: OwnCluster) -> None:
     if process.returncode:  # it had just sent what may not be sent twice
         out = sky.ok("launch", "-c", "early", *SMALL, "--", "echo hello").out
     assert out == "hello\n", err
+
+
+def test_ports_are_reached_again(sky: Sky, own_cluster: OwnCluster) -> None:
+    sky.ok("launch", "-d", "-c", "web", *SMALL, "--", "python3 -m http.server 8080 --directory /etc")
+    with forwarding(sky, "web", ":8080") as (process, (url,)):
+        eventually("the server answers", lambda: answers(f"{url}/hostname"), 20)
+        restart(own_cluster)
+        assert address(process) == url  # told again, on the same local port
+        assert answers(f"{url}/hostname")
+        assert process.stderr
+        assert process.stderr.readline().startswith("reconnecting: ")
