@@ -57,7 +57,8 @@ def _put(cluster: Cluster, manifest: dict[str, Any], there: Storage, spec: Spec)
 def _change(cluster: Cluster, spec: Spec, name: str) -> str:
     """A claim can only grow; what else differs is refused."""
     path = f"{reading.CLAIMS.format(cluster.namespace)}/{name}"
-    found = cluster.get(path)["spec"]
+    there = cluster.get(path)
+    found = there["spec"]
     other = []
     if spec.storage_class and spec.storage_class != found.get("storageClassName"):
         other.append(f"storage class {found.get('storageClassName') or 'none'}, not {spec.storage_class}")
@@ -72,8 +73,22 @@ def _change(cluster: Cluster, spec: Spec, name: str) -> str:
         raise Failure(f"volume {spec.name} is there, with another {'; '.join(other)}", hint)
     if larger <= 0:
         return UNCHANGED
-    cluster.patch(path, {"spec": {"resources": {"requests": {"storage": spec.size}}}})
+    _grow(cluster, path, there, spec)
     return CONFIGURED
+
+
+def _grow(cluster: Cluster, path: str, there: dict[str, Any], spec: Spec) -> None:
+    if (there.get("status") or {}).get("phase") != "Bound":
+        text = f"volume {spec.name} cannot grow to {spec.size}: it waits for its first task"
+        raise Failure(text, f"make it anew: kubectl sky volumes delete {spec.name}")
+    try:
+        cluster.patch(path, {"spec": {"resources": {"requests": {"storage": spec.size}}}})
+    except ApiError as error:
+        if error.status not in (403, 422):
+            raise
+        name = there["spec"].get("storageClassName") or "none"
+        hint = f"its StorageClass ({name}) needs allowVolumeExpansion: true"
+        raise Failure(f"volume {spec.name} cannot grow to {spec.size}: {error.message}", hint) from None
 
 
 def delete(cluster: Cluster, kind: str, name: str) -> bool:

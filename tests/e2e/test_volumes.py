@@ -86,6 +86,10 @@ def test_a_volume_keeps_data_and_is_never_taken_down(space: Space) -> None:
     new = ("volumes", "apply", "--name", "state", "--size", "1Gi")
     assert sky.ok(*new, "--storage-class", "local").out == "volume/state created\n"
     assert sky.ok(*new).out == "volume/state unchanged\n"
+    larger = sky.run("volumes", "apply", "--name", "state", "--size", "2Gi")
+    assert (larger.code, larger.err.splitlines()[0]) == (
+        1, "error: volume state cannot grow to 2Gi: it waits for its first task",
+    )  # fmt: skip
     example = ("examples/volume.yaml", "--down", "--cpus", "0.1", "--image-id", image("busybox"))
     assert [sky.ok("launch", *example).out for _ in range(2)] == ["run 1\n", "run 2\n"]
     assert space.claims() == ["persistentvolumeclaim/state"]
@@ -97,6 +101,10 @@ def test_a_volume_keeps_data_and_is_never_taken_down(space: Space) -> None:
     row = space.listed()[0]
     assert (row["name"], row["size"], row["storageClass"], row["status"]) == ("state", "1Gi", "local", "Bound")
     assert row["accessModes"] == ["ReadWriteOnce"]
+    larger = sky.run("volumes", "apply", "--name", "state", "--size", "2Gi")
+    assert "needs allowVolumeExpansion: true" in larger.err
+    other = sky.run("volumes", "apply", "--name", "state", "--size", "1Gi", "--access-mode", "ReadWriteMany")
+    assert "is there, with another access mode ReadWriteOnce, not ReadWriteMany" in other.err
     eventually("nobody uses it", lambda: space.listed()[0]["usedBy"] == [])
     assert space.claims() == ["persistentvolumeclaim/state"]
     assert sky.ok("volumes", "delete", "state").out == "volume/state deleted\n"
