@@ -160,6 +160,12 @@ def test_the_flag_wins_over_the_setting(monkeypatch: pytest.MonkeyPatch) -> None
     assert exposing.wanted(None, Resources(ports=("80",))).way == "loadbalancer"
     assert exposing.wanted("none", Resources(ports=("80",))).way == "none"
     assert exposing.wanted(None, Resources()).way == "none"
+    # then SkyPilot's kubernetes.ports
+    assert exposing.wanted(None, Resources(ports=("80",)), "ingress").way == "loadbalancer"
+    monkeypatch.delenv("KUBECTL_SKY_EXPOSE")
+    assert exposing.wanted(None, Resources(ports=("80",)), "ingress").way == "ingress"
+    assert exposing.wanted("none", Resources(ports=("80",)), "ingress").way == "none"
+    assert exposing.wanted(None, Resources(ports=("80",)), "podip").way == "none"
 
 
 class FakeCluster:
