@@ -19,7 +19,6 @@ from kubectl_sky.api import answers, no_answer, transport
 from kubectl_sky.api.connection import Connection
 from kubectl_sky.api.kubeconfig import Access, load
 from kubectl_sky.api.watching import Watch
-from kubectl_sky.config import sources
 from kubectl_sky.errors import ApiError, Expired, Failure, Unreachable, UsageError
 from kubectl_sky.output import parse_duration
 
@@ -36,6 +35,8 @@ def connect(connection: Connection) -> Cluster:
     """The cluster of `connection`, without asking it anything. Failure: no kubeconfig, no such context."""
     access = load(connection)
     if access.any_namespace:
+        from kubectl_sky.config import sources  # 20 ms that most verbs need not spend
+
         access.namespace = sources.namespace(access.context) or access.namespace
     return Cluster(access, connection)
 

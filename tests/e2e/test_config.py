@@ -184,7 +184,8 @@ BAD = {
              "task.yaml:13:13: pod_config.spec.containers.env.value: should be text, not a number"),
     "value": ({"spec": {"containers": [{"name": "side", "imagePullPolicy": "Sometimes", "image": "x"}]}},
               'task.yaml:12:11: pod_config.spec.containers[2].imagePullPolicy: Unsupported value: "Sometimes"'),
-    "clash": ({"spec": {"containers": {"name": "x"}}}, "task.yaml:11:11: config.kubernetes.pod_config.spec.containers: should be a list"),
+    "clash": ({"spec": {"containers": {"name": "x"}}},
+              "task.yaml:11:11: config.kubernetes.pod_config.spec.containers: should be a list"),
 }  # fmt: skip
 
 
