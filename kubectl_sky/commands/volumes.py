@@ -17,25 +17,28 @@ if TYPE_CHECKING:
     from kubectl_sky.volumes.listing import Row
 
 
+Text = str | None
+Name = Annotated[Text, typer.Option("--name", metavar="NAME", help="Its name")]
+Type = Annotated[Text, typer.Option("--type", metavar="TYPE", help="k8s-pvc or k8s-hostpath")]
+Size = Annotated[Text, typer.Option("--size", metavar="SIZE", help="Such as 10Gi")]
+Infra = Annotated[Text, typer.Option("--infra", metavar="INFRA", help="kubernetes/CONTEXT")]
+Existing = Annotated[bool | None, typer.Option("--use-existing/--no-use-existing", help="Take the claim that is there")]
+Class = Annotated[Text, typer.Option("--storage-class", metavar="NAME", help="Its StorageClass; else the default")]
+Mode = Annotated[Text, typer.Option("--access-mode", metavar="MODE", help="ReadWriteOnce (default), ReadWriteMany, …")]
+Folder = Annotated[Text, typer.Option("--host-path", metavar="DIR", help="The nodes' folder of a k8s-hostpath")]
+
+
 def apply(
     ctx: typer.Context,
     file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="Volume YAML; - is stdin")] = None,
-    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Its name")] = None,
-    kind: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="k8s-pvc or k8s-hostpath")] = None,
-    size: Annotated[str | None, typer.Option("--size", metavar="SIZE", help="Such as 10Gi")] = None,
-    infra: Annotated[str | None, typer.Option("--infra", metavar="INFRA", help="kubernetes/CONTEXT")] = None,
-    use_existing: Annotated[
-        bool | None, typer.Option("--use-existing/--no-use-existing", help="Take the claim that is there")
-    ] = None,
-    storage_class: Annotated[
-        str | None, typer.Option("--storage-class", metavar="NAME", help="Its StorageClass; else the default")
-    ] = None,
-    access_mode: Annotated[
-        str | None, typer.Option("--access-mode", metavar="MODE", help="ReadWriteOnce (default), ReadWriteMany, …")
-    ] = None,
-    host_path: Annotated[
-        str | None, typer.Option("--host-path", metavar="DIR", help="The nodes' folder of a k8s-hostpath")
-    ] = None,
+    name: Name = None,
+    kind: Type = None,
+    size: Size = None,
+    infra: Infra = None,
+    use_existing: Existing = None,
+    storage_class: Class = None,
+    access_mode: Mode = None,
+    host_path: Folder = None,
 ) -> int:
     """Make the volume of a SkyPilot volume YAML, or enlarge the one that is there.
 
