@@ -26,6 +26,7 @@ from kubectl_sky.files import collect, gitclone, uploading
 from kubectl_sky.output import Progress
 from kubectl_sky.planning import Options
 from kubectl_sky.startup import Startup
+from kubectl_sky.taskfile import buckets
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
@@ -85,6 +86,8 @@ def _pods(
                 continue
             if job := answer.result():
                 _check_fits(task, job, place, options)
+                if any(bucket.mode == buckets.COPY for bucket in buckets.read(task.file_mounts)):
+                    progress.line(f"Its buckets stay as they were copied when {options.name} started")
                 return place, job, None
         chosen = choice.result()
         options = exposing.checked(chosen.cluster, chosen.candidate.task, options)

@@ -91,6 +91,10 @@ def test_copies_for_any_user(space: Sky, server: Server, tmp_path: Path) -> None
         for value in (server.secret, server.key):
             assert value not in left
             assert base64.b64encode(value.encode()).decode().rstrip("=") not in left
+    assert "Its buckets stay as they were copied" in space.run("launch", files["root"]).err
+    other = space.run("launch", "-c", "root", task(tmp_path, "other", f"file_mounts: {{/data: s3://{BUCKET}}}", "true"))
+    assert other.code == 2
+    assert f"asked for s3://{BUCKET} at /data" in other.err
     space.ok("down", "root", "nonroot")
     assert not [one for one in space.objects() if "root" in one and "kube-root-ca" not in one]
 
