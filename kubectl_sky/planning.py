@@ -86,7 +86,7 @@ def unmountable(task: Task, name: str, found: podspec.Facts, gpus: str | None = 
     """What stands against the volumes of the task; nothing where no cluster was asked. `gpus`: their resource."""
     if not task.volumes or found.storage is None:
         return []
-    where = fits.Where(found.storage, found.pod_security, found.nodes, gpus)
+    where = fits.Where(found.storage, found.pod_security, found.nodes, gpus, found.context)
     return fits.problems(task, name, wanted.of(task), where)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from kubectl_sky.capacity.nodes import Node
 from kubectl_sky.capacity.placing import Demand
+from kubectl_sky.config import pod_config
 from kubectl_sky.task import Problem, Task
 from kubectl_sky.volumes.storage import Claim, Storage, User
 from kubectl_sky.volumes.wanted import EPHEMERAL, HOST, MANY, NAMED, NFS, ONCE_POD, READ_MANY, Volume
@@ -26,6 +27,7 @@ class Where:
     pod_security: str = "privileged"
     nodes: tuple[Node, ...] | None = None
     gpus: str | None = None
+    context: str = ""
 
 
 def problems(task: Task, name: str, volumes: Iterable[Volume], where: Where) -> list[Problem]:
@@ -151,8 +153,9 @@ def _stays_with(users: list[User], claim: Claim, task: Task, where: Where) -> bo
         return False
     if where.nodes is not None and {node.name for node in _reach(claim, where.nodes)} == nodes:
         return True
-    config = ((task.config.get("kubernetes") or {}).get("pod_config") or {}).get("spec") or {}
-    return (config.get("nodeSelector") or {}).get("kubernetes.io/hostname") in nodes
+    changed = pod_config.applied({}, task.layers.pod_config(where.context))
+    selector = (changed.get("spec") or {}).get("nodeSelector") or {}
+    return selector.get("kubernetes.io/hostname") in nodes
 
 
 def _place(claim: Claim, where: Where) -> Iterator[tuple[str, str]]:
