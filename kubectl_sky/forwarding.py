@@ -226,7 +226,7 @@ class Forwarding:
             raise Failure(f"port {one.local} of {', '.join(self.addresses)} cannot be listened on: {last}")
         if re.search(r"forbidden|unauthorized", last, re.I):
             hint = "it needs the verbs get and create on pods/portforward, as the role `edit` has them"
-            raise ClusterFailure(last.removeprefix("error: ").removeprefix("Error from server (Forbidden): "), hint)
+            raise ClusterFailure(re.sub(r'^.*?(?=pods? ")', "", last), hint)
         now = time.monotonic()
         why = last.removeprefix("error: ") or "kubectl was ended"
         if now - self.down_since.setdefault(one, now) > LIMIT:

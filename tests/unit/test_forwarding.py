@@ -171,7 +171,7 @@ def test_an_api_server_that_is_away_is_waited_for(here: Here) -> None:
 def test_what_another_attempt_does_not_help(here: Here) -> None:
     with pytest.raises(Failure, match="cannot be listened on"):
         here.hear(GONE, "Unable to listen on port 9000: address already in use")
-    with pytest.raises(ClusterFailure, match="cannot create resource") as told:
+    with pytest.raises(ClusterFailure, match=r"^pods \"x\" is forbidden: cannot create resource") as told:
         here.hear(GONE, 'Error from server (Forbidden): pods "x" is forbidden: cannot create resource', OTHER)
     assert told.value.hint and "pods/portforward" in told.value.hint
 
