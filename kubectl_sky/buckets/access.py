@@ -17,6 +17,7 @@ from kubectl_sky.settings import PREFIX, Settings
 from kubectl_sky.task import Task
 from kubectl_sky.taskfile.buckets import COPY, S3, Bucket, read
 from kubectl_sky.taskfile.field import join
+from kubectl_sky.taskfile.mounts import destination
 from kubectl_sky.taskfile.problem import Problem
 
 
@@ -32,6 +33,8 @@ def parts(task: Task, name: str, settings: Settings, facts: Facts, agreed: bool 
     agreed = agreed or settings.allow_privileged_mounts == "true"
     mounted = [one for one in wanted if one.mode != COPY]
     problems = [_not_mounted(task, one, reason) for one in mounted if (reason := _why_not(agreed, facts))]
+    places = [destination(place) for place in task.volumes]
+    problems += [_taken(task, one) for one in wanted if one.dst in places]
     environment, endpoints = {**os.environ, **task.envs, **task.secrets}, _endpoints(settings)
     for one in wanted:
         try:
@@ -49,6 +52,10 @@ def parts(task: Task, name: str, settings: Settings, facts: Facts, agreed: bool 
         yield buckets.part(rclone, copied)
     if mounted:
         yield bucket_mounts.part(rclone, mounted)
+
+
+def _taken(task: Task, bucket: Bucket) -> Problem:
+    return task.problem(join("file_mounts", bucket.dst), "a volume is mounted at the same place", "choose another")
 
 
 def _why_not(agreed: bool, facts: Facts) -> tuple[str, str] | None:

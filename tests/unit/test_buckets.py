@@ -236,6 +236,20 @@ def test_all_problems_at_once():
     assert "mode: COPY" in caught.value.message
 
 
+def test_a_volume_at_the_same_place():
+    with pytest.raises(TaskErrors, match="a volume is mounted at the same place"):
+        rendered("file_mounts: {~/a: s3://b}\nvolumes: {~/a: v}")
+
+
+def test_a_second_launch_must_want_the_same_buckets():
+    one, other, none = (
+        parse(f"{text}\nrun: x", "t")[0] for text in ("file_mounts: {/a: s3://b}", "file_mounts: {/a: s3://c}", "")
+    )
+    assert planning.misfits(one, planning.shape(one)) == []
+    assert planning.misfits(none, planning.shape(one)) == []
+    assert planning.misfits(other, planning.shape(one)) == ["buckets: asked for s3://c at /a, has s3://b at /a"]
+
+
 def test_endpoints_are_checked(monkeypatch):
     monkeypatch.setenv(PREFIX + "BUCKET_ENDPOINTS", "minio:9000")
     with pytest.raises(UsageError, match="should be SCHEME=URL"):
