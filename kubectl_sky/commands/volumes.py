@@ -148,10 +148,10 @@ def delete(
 
 def refuse_used(chosen: Sequence[Row], force: bool) -> None:
     """Raises Failure for volumes that pods mount, all of them at once."""
-    used = [row for row in chosen if row.users]
+    used = [row for row in chosen if row.in_use]
     if used and not force:
-        lines = [f"volume {row.name} is in use by {', '.join(map(str, row.users or ()))}" for row in used]
-        tasks = sorted({user.task for row in used for user in row.users or () if user.task})
+        lines = [f"volume {row.name} is in use by {', '.join(map(str, row.in_use))}" for row in used]
+        tasks = sorted({user.task for row in used for user in row.in_use if user.task})
         end = f"kubectl sky down {' '.join(tasks)}" if tasks else "end these pods"
         raise Failure("\n".join(lines), f"{end}; or --force: it is gone when they end")
 
@@ -171,4 +171,4 @@ def remove(cluster: Cluster, chosen: Sequence[Row]) -> None:
 
     for row in chosen:
         if making.delete(cluster, row.kind, row.object):
-            print(f"volume/{row.name} " + ("will be gone when its pods end" if row.users else "deleted"))
+            print(f"volume/{row.name} " + ("will be gone when its pods end" if row.in_use else "deleted"))

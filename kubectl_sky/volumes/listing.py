@@ -38,6 +38,11 @@ class Row:
         """Tasks by their names, other pods by theirs."""
         return sorted({user.task or f"pod/{user.pod}" for user in self.users or ()})
 
+    @property
+    def in_use(self) -> list[User]:
+        """The pods that are not on their way out."""
+        return [user for user in self.users or () if not user.ending]
+
     def document(self) -> dict[str, Any]:
         return {
             "name": self.name, "type": self.type, "size": self.size or None, "storageClass": self.storage_class or None,

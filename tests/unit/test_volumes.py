@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -288,6 +289,7 @@ def test_who_uses_what() -> None:
     assert storage.folder_users(pods, "/srv") == [User("host", "n1")]
     row = listing.Row("data", "k8s-pvc", "PersistentVolumeClaim", "data", users=(user, User("other", "n1")))
     assert row.used_by == ["pod/other", "train"]
+    assert replace(row, users=(user, User("old", "n1", ending=True))).in_use == [user]
 
 
 # -- volume files
