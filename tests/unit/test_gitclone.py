@@ -49,7 +49,7 @@ def serve(tmp_path, monkeypatch):
 
 
 def fetch(url, ref=None):
-    text = f"workdir:\n  url: {url}\n" + (f"  ref: {ref}\n" if ref else "") + "run: x\n"
+    text = f"workdir:\n  url: {url}\n" + (f"  ref: '{ref}'\n" if ref else "") + "run: x\n"
     return gitclone.fetched(tasks.parse(text, "task.yaml")[0], Progress())
 
 
