@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from kubectl_sky import facts, images, kube, optimizer, planning, podspec, registry, settings
+from kubectl_sky import facts, images, kube, needs, optimizer, planning, podspec, registry, settings
 from kubectl_sky.api import kubeconfig
 from kubectl_sky.api.connection import Connection
 from kubectl_sky.capacity.nodes import Node
@@ -52,7 +52,7 @@ class Choice:
         price = [] if not priced else ["-" if one.price is None else f"{one.price * task.num_nodes:.2f}"]
         chosen = one is self.candidate
         why = [] if not reasons else ["-" if chosen else one.why_not(self.candidate)]
-        amounts = [f"{podspec.cpus(task):g}", f"{podspec.memory(task):g}", *(gpus or ["-"])]
+        amounts = [f"{needs.cpus(task):g}", f"{needs.memory(task):g}", *(gpus or ["-"])]
         infra = f"Kubernetes ({one.place.context})"
         return [infra, optimizer.summary(one), *amounts, room, *price, "✔" if chosen else "-", *why]
 

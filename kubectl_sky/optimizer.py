@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from kubectl_sky import podspec, quantity, scheduling
+from kubectl_sky import needs, podspec, quantity, scheduling
 from kubectl_sky.capacity import device_request, survey
 from kubectl_sky.capacity.device_request import DeviceRequest
 from kubectl_sky.capacity.nodes import Device, Node
@@ -95,7 +95,7 @@ def _candidates(task: Task, place: Place) -> list[Candidate]:
 def _candidate(task: Task, place: Place, request: DeviceRequest | None) -> Candidate:
     task = _with_share(task, request, place.nodes or ())
     name, gpus = (request.name, task.resources.accelerators[0].count) if request else ("", 0)
-    price = place.prices.hourly(podspec.cpus(task), podspec.memory(task), name, gpus)
+    price = place.prices.hourly(needs.cpus(task), needs.memory(task), name, gpus)
     if place.nodes is None:
         return Candidate(task, place, request, None, None, price)
     pod = Pod(task, request, podspec.sketch(task, request, place.nodes, place.context))
@@ -123,9 +123,9 @@ def _with_share(task: Task, request: DeviceRequest | None, nodes: Sequence[Node]
             shares.append((node.allocatable.get("cpu", 0.0) * part, size * part))
     if not shares:
         return task
-    cpus = min(podspec.cpus(task), _rounded(min(cpu for cpu, _ in shares)))
+    cpus = min(needs.cpus(task), _rounded(min(cpu for cpu, _ in shares)))
     one = replace(task, resources=replace(task.resources, open_cpus=cpus))
-    memory = min(podspec.memory(one), _rounded(min(size for _, size in shares)))
+    memory = min(needs.memory(one), _rounded(min(size for _, size in shares)))
     return replace(one, resources=replace(one.resources, open_memory=memory))
 
 
@@ -165,7 +165,7 @@ def impossible(found: Sequence[Candidate]) -> ClusterFailure:
 
 def summary(one: Candidate) -> str:
     """`8CPU--32GB--H100:8`, as SkyPilot names it."""
-    parts = [f"{podspec.cpus(one.task):g}CPU", f"{podspec.memory(one.task):g}GB"]
+    parts = [f"{needs.cpus(one.task):g}CPU", f"{needs.memory(one.task):g}GB"]
     return "--".join([*parts, *(f"{a.name}:{a.count:g}" for a in one.task.resources.accelerators[:1])])
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from kubectl_sky import names, podmerge, quantity, scheduling
-from kubectl_sky.capacity.device_request import DeviceRequest, count
+from kubectl_sky import names, needs, podmerge, quantity, scheduling
+from kubectl_sky.capacity.device_request import DeviceRequest
 from kubectl_sky.capacity.nodes import Node
 from kubectl_sky.config import applying
 from kubectl_sky.config.layers import Effective
@@ -132,32 +132,9 @@ def job_spec(task: Task, envs: dict[str, str] | None = None) -> dict[str, Any]:
         "setup": task.setup,
         "run": task.run,
         "envs": {k: v for k, v in {**task.envs, **task.secrets, **(envs or {})}.items() if k not in DOCKER_LOGIN},
-        "gpus": gpus(task),
+        "gpus": needs.gpus(task),
         "num_nodes": task.num_nodes,
     }
-
-
-def gpus(task: Task) -> int:
-    """Accelerators a node."""
-    wanted = task.resources.accelerators
-    return count(wanted[0]) if wanted else 0
-
-
-def cpus(task: Task) -> float:
-    """CPUs to request a node: as asked, else what the optimizer found, 4 a GPU, or 1."""
-    return task.resources.cpus or task.resources.open_cpus or (4.0 * gpus(task) if gpus(task) else 1.0)
-
-
-def memory(task: Task) -> float:
-    """GiB to request a node: as asked, else what the optimizer found, 4 a CPU with GPUs, or 1."""
-    return task.resources.memory or task.resources.open_memory or (4.0 * cpus(task) if gpus(task) else 1.0)
-
-
-def summary(task: Task) -> str:
-    """What a node of the task asks for, in a few words: `1x(4 CPUs, 16 GiB, H100:1)`."""
-    parts = [f"{cpus(task):g} CPU{'s' * (cpus(task) != 1)}", f"{memory(task):g} GiB"]
-    parts += [f"{a.name}:{a.count:g}" for a in task.resources.accelerators[:1]]
-    return f"{task.num_nodes}x({', '.join(parts)})"
 
 
 def _labelled(plan: Plan, manifest: Mapping[str, Any]) -> Manifest:
@@ -177,8 +154,8 @@ def _secret(plan: Plan) -> Manifest:
     task = {
         "name": plan.name,
         "num_nodes": plan.task.num_nodes,
-        "gpus": gpus(plan.task),
-        "cpus": cpus(plan.task),
+        "gpus": needs.gpus(plan.task),
+        "cpus": needs.cpus(plan.task),
         "context": plan.facts.context,
         "user": plan.user,
         "down": plan.down,
@@ -214,7 +191,7 @@ def _job(plan: Plan) -> Manifest:
     task, facts = plan.task, plan.facts
     annotations = {
         "kubectl-sky/user": plan.user,
-        "kubectl-sky/resources": summary(task),
+        "kubectl-sky/resources": needs.summary(task),
         **({"kubectl-sky/task-name": task.name} if task.name else {}),
         **plan.annotations,
     }
@@ -297,7 +274,7 @@ def _task_container(plan: Plan, restricted: bool) -> dict[str, Any]:
         {"name": "SKY_POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
         {"name": "SKY_GRACE", "value": str(GRACE_SECONDS - 5)},
     ]
-    if not gpus(task):  # on some clusters every container of a GPU image sees all GPUs otherwise
+    if not needs.gpus(task):  # on some clusters every container of a GPU image sees all GPUs otherwise
         env.append({"name": "NVIDIA_VISIBLE_DEVICES", "value": "none"})
     container: dict[str, Any] = {
         "name": "task",
@@ -327,7 +304,7 @@ def image(plan: Plan) -> str:
 def _resources(task: Task, request: DeviceRequest | None) -> dict[str, Any]:
     """Requests; limits for memory that was asked for (and for GPUs, which know nothing else)."""
     # our own container's share comes off it: the pod asks for what the task says, and fits where that fits
-    cpu, size = quantity.number(max(cpus(task) - OWN_CPU, OWN_CPU)), quantity.gibibytes(memory(task))
+    cpu, size = quantity.number(max(needs.cpus(task) - OWN_CPU, OWN_CPU)), quantity.gibibytes(needs.memory(task))
     requests: dict[str, Any] = {"cpu": cpu, "memory": size}
     limits: dict[str, Any] = {}
     if task.resources.memory:

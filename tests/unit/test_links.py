@@ -21,6 +21,6 @@ def test_nothing_is_overwritten(tmp_path, monkeypatch):
     monkeypatch.setenv("SKY_LINKS", json.dumps({"~/data": "/sky/volumes/0"}))
     (tmp_path / "data").mkdir()
     (tmp_path / "data/mine").touch()
-    with pytest.raises(SystemExit, match="~/data cannot be made a link .*: Directory not empty"):
+    with pytest.raises(SystemExit, match=r"~/data cannot be made a link .*: Directory not empty"):
         links.make(str(tmp_path))
     assert (tmp_path / "data/mine").exists()

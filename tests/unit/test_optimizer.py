@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from gpu_nodes import A100, H100, T4, held, node, place, prices, task
 
-from kubectl_sky import optimizer, podspec, resources
+from kubectl_sky import needs, optimizer, resources
 from kubectl_sky.choosing import Choice
 from kubectl_sky.optimizer import Candidate, Place
 from kubectl_sky.task import Resources, Task
@@ -93,7 +93,7 @@ def test_room_counts_every_resource_and_only_nodes_that_take_pods() -> None:
 
 def test_what_is_left_open_is_the_devices_share_of_the_node() -> None:
     best, _ = chosen(task("H100:4"), place(node("h", H100, cpu="16", memory="64Gi")))
-    assert (podspec.cpus(best.task), podspec.memory(best.task)) == (6, 24)
+    assert (needs.cpus(best.task), needs.memory(best.task)) == (6, 24)
     assert optimizer.summary(best) == "6CPU--24GB--H100:4"
     large, _ = chosen(task("H100:4"), place(node("h", H100, cpu="200", memory="2000Gi")))
     assert optimizer.summary(large) == "16CPU--64GB--H100:4"
