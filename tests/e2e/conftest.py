@@ -127,11 +127,15 @@ def kubeconfig() -> str:
 class OwnCluster:
     """A cluster that may be disturbed: the project's own, beside the one of the other tests."""
 
-    kubeconfig: str
+    number: str
+
+    @property
+    def kubeconfig(self) -> str:
+        return f"/var/lib/kubectl-sky-cluster{self.number}/admin.kubeconfig"
 
     def do(self, *words: str) -> str:
         """python3 -m tests.cluster WORDS; returns what it printed."""
-        env = {**os.environ, "KUBECTL_SKY_CLUSTER_NUMBER": OWN_NUMBER}
+        env = {**os.environ, "KUBECTL_SKY_CLUSTER_NUMBER": self.number}
         argv = [sys.executable, "-m", "tests.cluster", *words]
         done = subprocess.run(argv, env=env, cwd=PROJECT, text=True, capture_output=True, timeout=300)
         assert done.returncode == 0, done.stderr
@@ -143,7 +147,7 @@ def turn(kubeconfig: str) -> Iterator[OwnCluster]:
     """The cluster that may be disturbed, for one test process at a time; with $SKY_TEST_KEEP it stays up afterwards."""
     if not kubeconfig.startswith("/var/lib/kubectl-sky-cluster"):
         pytest.skip("$KUBECONFIG's cluster is not ours to disturb")
-    cluster = OwnCluster(f"/var/lib/kubectl-sky-cluster{OWN_NUMBER}/admin.kubeconfig")
+    cluster = OwnCluster(OWN_NUMBER)
     with open(Path(tempfile.gettempdir(), f"kubectl-sky-e2e-{OWN_NUMBER}.lock"), "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield cluster

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import OWN_NUMBER, PROJECT, Sky, eventually, namespace
+from tests.e2e.conftest import OWN_NUMBER, OwnCluster, Sky, eventually, namespace
 
-NUMBER = str(int(OWN_NUMBER) + 1)
+CLUSTER = OwnCluster(str(int(OWN_NUMBER) + 1))
 VENDORS = (
     "gke-a100-spot", "nvidia-mig-mixed", "eks-karpenter-spot", "coreweave-h100", "amd-mi300x", "aks-a100-spot",
     "nvidia-time-slicing",
@@ -29,26 +27,18 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def cluster(*words: str) -> str:
-    env = {**os.environ, "KUBECTL_SKY_CLUSTER_NUMBER": NUMBER}
-    argv = [sys.executable, "-m", "tests.cluster", *words]
-    done = subprocess.run(argv, env=env, cwd=PROJECT, text=True, capture_output=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def dressed() -> Iterator[str]:
     """The kubeconfig of a cluster with a node of each vendor.
 
     What the second has comes from a device plugin; other counts than the vendor's tell that it has them.
     """
-    cluster("up", str(len(VENDORS)))
-    cluster("dress", *VENDORS)
-    cluster("device-plugin", NODE["nvidia-mig-mixed"], "nvidia.com/gpu=2", "nvidia.com/mig-1g.10gb=6")
-    yield f"/var/lib/kubectl-sky-cluster{NUMBER}/admin.kubeconfig"
+    CLUSTER.do("up", str(len(VENDORS)))
+    CLUSTER.do("dress", *VENDORS)
+    CLUSTER.do("device-plugin", NODE["nvidia-mig-mixed"], "nvidia.com/gpu=2", "nvidia.com/mig-1g.10gb=6")
+    yield CLUSTER.kubeconfig
     if not os.environ.get("SKY_TEST_KEEP"):
-        cluster("down")
+        CLUSTER.do("down")
 
 
 @pytest.fixture
@@ -159,7 +149,7 @@ def test_alternatives_are_weighed(sky: Sky, tmp_path: Path) -> None:
 
 def test_devices_are_claimed_where_the_cluster_offers_a_class(sky: Sky) -> None:
     node = NODE["amd-mi300x"]
-    cluster("dra-plugin", node, "2", "--product", "NVIDIA B200", "--memory", "180Gi")
+    CLUSTER.do("dra-plugin", node, "2", "--product", "NVIDIA B200", "--memory", "180Gi")
     try:
         sky.ok("launch", "-c", "claims", "--gpus", "B200:2", "--", "true")
         assert sky.pods("claims")[0]["spec"]["nodeName"] == node
@@ -171,7 +161,7 @@ def test_devices_are_claimed_where_the_cluster_offers_a_class(sky: Sky) -> None:
         eventually("the claims are gone", lambda: "resourceclaim" not in " ".join(sky.objects()))
         assert counts(sky)["B200", node] == (2, 2)
     finally:
-        cluster("dra-plugin", node, "0")
+        CLUSTER.do("dra-plugin", node, "0")
 
 
 # -- what is free -----------------------------------------------------------------------------------------------------
