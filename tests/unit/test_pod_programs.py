@@ -1,5 +1,6 @@
 """The supervisor and the agent, as real processes on this machine: one node, no cluster."""
 
+import contextlib
 import json
 import os
 import signal
@@ -164,11 +165,14 @@ def test_down_ends_both_with_the_jobs_exit_code(tmp_path: Path) -> None:
 
 
 def test_the_agent_notices_that_the_container_was_killed(pod: Pod) -> None:
-    reader = pod.ask({"op": "submit", "spec": {"run": "echo up; sleep 60"}, "follow": True})
-    while reader.frame()[0] != wire.DATA:
-        pass
+    reader = pod.ask({"op": "submit", "spec": {"run": "echo $$; exec sleep 60"}, "follow": True})
+    kind, payload = reader.frame()
+    while kind != wire.DATA:
+        kind, payload = reader.frame()
+    job = int(payload[wire.RANK.size :])
     pod.supervisor.send_signal(signal.SIGKILL)
     _, state = frames(reader)
     assert (state["status"], state["reason"]) == ("FAILED", "lost")
     assert pod.agent.wait(15) == 1
-    subprocess.run(["pkill", "-f", "sleep 60"], check=False)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(job, signal.SIGKILL)
