@@ -178,11 +178,12 @@ class Cluster:
         timeout: urllib3.Timeout | None = None,
         stream: bool = False,
     ) -> urllib3.BaseHTTPResponse:
-        """One request on the wire; credentials are asked for again after a 401, once."""
+        """One request on the wire; once more after a broken TLS handshake, or a 401 with fresh credentials."""
         url = self.server + path + transport.query(params or {})
         data = None if body is None else json.dumps(body).encode()
+        refresh = False
         for attempt in (0, 1):
-            pool, headers = self._ready(refresh=attempt > 0)
+            pool, headers = self._ready(refresh)
             if data is not None:
                 headers["Content-Type"] = content_type
             if not stream:
@@ -199,10 +200,13 @@ class Cluster:
                 )
             except urllib3.exceptions.HTTPError as error:
                 self._log(method, url, type(error).__name__, began)
+                if attempt == 0 and no_answer.handshake_broke(error):
+                    continue
                 raise no_answer.unreachable(error, self.server) from None
             self._log(method, url, str(response.status), began)
             if response.status == 401 and attempt == 0 and transport.can_refresh(self._access):
                 response.drain_conn()
+                refresh = True
                 continue
             break
         self._answered = True

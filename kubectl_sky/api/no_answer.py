@@ -19,6 +19,7 @@ _CERTIFICATE = {
     62: ("the server's certificate is for another name", "check `server:`, or give --tls-server-name"),
     64: ("the server's certificate is for another address", "check `server:`, or give --tls-server-name"),
 }
+_LASTING = ("CERTIFICATE", "UNKNOWN_CA", "WRONG_VERSION", "HTTP_REQUEST", "HANDSHAKE_FAILURE", "doesn't match")
 _STALE = "was the cluster made anew? get its kubeconfig again (certificate-authority)"
 
 
@@ -29,6 +30,16 @@ def unreachable(error: Exception, server: str) -> Unreachable:
     made.never_sent = isinstance(_root(error), urllib3.exceptions.ConnectTimeoutError)
     made.silent = isinstance(error, urllib3.exceptions.ReadTimeoutError)
     return made
+
+
+def handshake_broke(error: Exception) -> bool:
+    """Whether TLS failed for no lasting reason, such as an alert of decode_error: it does once in some thousand times.
+
+    The request has not been read then, so that any may be sent again.
+    """
+    cause = _root(error)
+    found = isinstance(cause, (ssl.SSLError, urllib3.exceptions.SSLError))
+    return found and not any(word in str(cause) for word in _LASTING)
 
 
 def _root(error: Exception) -> Exception:

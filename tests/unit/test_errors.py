@@ -2,12 +2,13 @@
 
 import json
 import ssl
+from typing import Any, cast
 
 import pytest
 import urllib3
 
 from kubectl_sky.api.answers import api_error
-from kubectl_sky.api.no_answer import unreachable
+from kubectl_sky.api.no_answer import handshake_broke, unreachable
 from kubectl_sky.errors import ApiError, Expired, Failure, TaskErrors, UsageError
 
 
@@ -144,3 +145,18 @@ def test_unreachable(error: Exception, text: str) -> None:
     assert text in made.message
     assert "https://k8s.example:6443" in made.message
     assert made.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "again"),
+    [
+        ("[SSL: TLSV1_ALERT_DECODE_ERROR] tlsv1 alert decode error (_ssl.c:1002)", True),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed", False),
+        ("[SSL: SSLV3_ALERT_BAD_CERTIFICATE] sslv3 alert bad certificate", False),
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version number", False),
+    ],
+)
+def test_a_handshake_that_broke_by_chance_is_tried_again(text: str, again: bool) -> None:
+    error = urllib3.exceptions.MaxRetryError(cast(Any, None), "/", urllib3.exceptions.SSLError(text))
+    assert handshake_broke(error) is again
+    assert not handshake_broke(urllib3.exceptions.ProtocolError("closed"))
