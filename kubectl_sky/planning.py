@@ -59,7 +59,7 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
         user=identity.user(),
         job=job,
         request=chosen.request,
-        parts=(*_parts(chosen, options, found), *registry.parts(task, options.name, own)),
+        parts=(*_parts(chosen, options, found, own), *registry.parts(task, options.name, own)),
         down=options.down,
         annotations={SHAPE: json.dumps(shape(task)), **ports.told(task.resources.ports, options.exposure)},
     )
@@ -70,7 +70,9 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
     return made
 
 
-def _parts(chosen: optimizer.Candidate, options: Options, found: podspec.Facts) -> Iterator[Part]:
+def _parts(
+    chosen: optimizer.Candidate, options: Options, found: podspec.Facts, own: settings.Settings
+) -> Iterator[Part]:
     """What features of the task add to its manifests."""
     if chosen.request and chosen.request.claim:
         yield claims.part(options.name, chosen.request)
@@ -79,7 +81,7 @@ def _parts(chosen: optimizer.Candidate, options: Options, found: podspec.Facts) 
         yield ports.part(options.name, task.num_nodes, task.resources.ports, options.exposure)
     if task.volumes:
         yield volumes.part(options.name, wanted.of(task), found.storage, task.num_nodes)
-    yield from access.parts(task, options.name, settings.load(), found, options.privileged_mounts)
+    yield from access.parts(task, options.name, own, found, options.privileged_mounts)
 
 
 def unmountable(task: Task, name: str, found: podspec.Facts, gpus: str | None = None) -> list[tasks.Problem]:

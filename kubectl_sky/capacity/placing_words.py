@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kubectl_sky import accelerators, quantity
-from kubectl_sky.capacity.nodes import Node, Taint
+from kubectl_sky.capacity.nodes import Node
 from kubectl_sky.capacity.placing import CORDONED, FULL, LABELS, NOT_READY, SMALL, TAINTED, Demand, Obstacle
 from kubectl_sky.capacity.usage import Usage
 
@@ -51,10 +51,6 @@ def tolerate(taint: str) -> str:
 def _quoted(value: str) -> str:
     """As YAML needs it: `true` and `1` would not be text."""
     return value if value.replace("-", "").isalpha() and value not in ("true", "false", "yes", "no") else f'"{value}"'
-
-
-def taint_text(key: str, value: str, effect: str = "NoSchedule") -> str:
-    return str(Taint(key, value, effect))
 
 
 # -- labels ---------------------------------------------------------------------------------------------------------

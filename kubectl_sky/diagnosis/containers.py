@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 from kubectl_sky.diagnosis import copying
+from kubectl_sky.diagnosis.fault import Fault, Told
 
 Object = dict[str, Any]
-Told = tuple[str, str, str]  # reason, message, hint
-
-
-class Fault(NamedTuple):
-    reason: str
-    pattern: str
-    text: str
-    hint: str
 
 
 _COMMAND = "check the command (config.kubernetes.pod_config), or use an image that has it (image_id)"

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from kubectl_sky.diagnosis.fault import Fault, Told
 from kubectl_sky.parts import bucket_mounts
 from kubectl_sky.parts.buckets import CONTAINER
-
-Told = tuple[str, str, str]  # reason, message, hint
-
-
-class Fault(NamedTuple):
-    reason: str
-    pattern: str
-    text: str
-    hint: str
-
 
 _KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, are read where you launch"
 FAULTS = (

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from kubectl_sky.diagnosis.fault import Fault, Told
 from kubectl_sky.diagnosis.pulling import last_words
 
 Object = dict[str, Any]
-Told = tuple[str, str, str]  # reason, message, hint
-
-
-class Fault(NamedTuple):
-    reason: str
-    pattern: str
-    text: str
-    hint: str
 
 
 _NAME = "make it, or correct its name in config.kubernetes.pod_config"
