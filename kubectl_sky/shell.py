@@ -17,8 +17,13 @@ from kubectl_sky.errors import Failure
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
 
-# exit code 0 whatever happens: the session's own comes over ssh, and kubectl would comment on any other
-SSHD = ["/bin/sh", "-c", "/usr/sbin/sshd -i -e -f /sky/code/sshd_people.conf; exit 0"]
+# the fifo: see remote/people.py. Exit code 0 whatever happens: the session's own comes over ssh, and kubectl would
+# comment on any other
+SSHD_SCRIPT = """\
+exec 9<>/sky/run/people; echo + >&9
+/usr/sbin/sshd -i -e -f /sky/code/sshd_people.conf 9>&-
+echo - >&9; exit 0"""
+SSHD = ["/bin/sh", "-c", SSHD_SCRIPT]
 
 
 def ssh(cluster: Cluster, name: str, node: int, command: list[str]) -> int:

@@ -6,7 +6,7 @@ Requests, one a connection, each a line of JSON with "op":
   signal   {id, signal}                  to all processes of the job: {"found"}, whether it was started
   session  {argv, env, tty, size, login} + three file descriptors: {"pid"} (+ the pty's master), then {"exit"}
   pipe     {argv}                        the connection becomes the program's stdin and stdout
-  info     {}                            {ip, home, uid}
+  info     {}                            {ip, home, uid, sessions, session_ended}: see people.py for the last two
   hold     {}                            nothing: the connection lasts as long as this container
   exit     {code}                        ends the container
 """
@@ -21,6 +21,7 @@ import threading
 import time
 
 import links
+import people
 import process
 import wire
 
@@ -124,6 +125,7 @@ jobs: dict = {}
 children: dict = {}  # pid -> what to call with its exit code
 lock = threading.RLock()  # held from fork to the entry in `children`: nobody is reaped before
 image_folder = os.getcwd()
+connections = people.Connections()
 
 
 def launch(on_exit, argv, env, cwd, fds, **options):
@@ -307,7 +309,7 @@ def serve(conn):
             pipe(conn, request)
         elif op == "info":
             info = {"ip": os.environ.get("SKY_POD_IP"), "home": process.HOME, "uid": os.getuid()}
-            wire.send_line(conn, info)
+            wire.send_line(conn, {**info, **connections.info()})
         elif op == "hold":
             conn.recv(1)
         elif op == "exit":
@@ -377,6 +379,7 @@ def main():
     links.make(process.HOME)
     threading.stack_size(256 << 10)
     threading.Thread(target=hold_alive, daemon=True).start()
+    threading.Thread(target=connections.watch, daemon=True).start()
     listener = wire.listen(wire.SUPERVISOR)
 
     def accept():

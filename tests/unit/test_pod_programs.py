@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from kubectl_sky import shell
 from kubectl_sky.remote import wire
 
 REMOTE = Path(wire.__file__).parent
@@ -176,3 +177,32 @@ def test_the_agent_notices_that_the_container_was_killed(pod: Pod) -> None:
     assert pod.agent.wait(15) == 1
     with contextlib.suppress(ProcessLookupError):
         os.kill(job, signal.SIGKILL)
+
+
+def test_connections_of_people_are_counted(pod: Pod) -> None:
+    def info() -> dict[str, Any]:
+        conn = wire.connect(str(pod.root / "supervisor.sock"), patience=10)
+        wire.send_line(conn, {"op": "info"})
+        return wire.Reader(conn).line()
+
+    def until(count: int) -> Any:
+        deadline = time.monotonic() + 10
+        while info()["sessions"] != count:
+            assert time.monotonic() < deadline, info()
+            time.sleep(0.02)
+        return info()["session_ended"]
+
+    def connection() -> subprocess.Popen[bytes]:
+        script = shell.SSHD_SCRIPT.replace("/sky/run", str(pod.root))
+        script = script.replace("/usr/sbin/sshd -i -e -f /sky/code/sshd_people.conf", "cat")
+        return subprocess.Popen(["/bin/sh", "-c", script], stdin=subprocess.PIPE)
+
+    assert until(0) is None
+    first, second = connection(), connection()
+    assert until(2) is None
+    first.communicate()
+    ended = until(1)
+    assert abs(ended - time.time()) < 10
+    second.kill()  # without a word
+    second.communicate()
+    assert until(0) > ended
