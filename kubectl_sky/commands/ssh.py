@@ -25,6 +25,7 @@ def ssh(
       kubectl sky ssh train nvidia-smi
       kubectl sky ssh --node 1 train
     """
-    from kubectl_sky import kube, shell
+    from kubectl_sky import kube
+    from kubectl_sky.ssh import client
 
-    return shell.ssh(kube.connect(ctx.obj), name, node or 0, command or [])
+    return client.ssh(kube.connect(ctx.obj), name, node, command or [])

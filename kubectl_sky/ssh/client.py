@@ -1,0 +1,103 @@
+"""A connection to a node of a task, for this program's own use: ssh, and what works over ssh.
+
+    with client.way(cluster, "train", node=1) as way:
+        subprocess.run(way.ssh("nvidia-smi"))
+        subprocess.run(["rsync", "-a", "-e", way.shell, "data/", f"{way.host}:data/"])
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kubectl_sky import cluster_objects, running
+from kubectl_sky.errors import Failure
+from kubectl_sky.ssh.hosts import Host, known_host
+from kubectl_sky.ssh.program import proxy_command
+
+if TYPE_CHECKING:
+    from kubectl_sky.kube import Cluster
+
+
+@dataclass(frozen=True)
+class Way:
+    """How to reach a node while `way` is open: `config` is a ssh_config in which it is called `host`."""
+
+    config: str
+    host: str
+    name: str  # the task's
+    node: int
+    pod: str
+
+    def ssh(self, *command: str, flags: tuple[str, ...] = ()) -> list[str]:
+        """argv of an ssh client; `flags` are its own, e.g. ("-t",)."""
+        return ["ssh", "-F", self.config, *flags, self.host, *command]
+
+    @property
+    def shell(self) -> str:
+        """The same for programs that start ssh themselves, and split at spaces: `rsync -e`, GIT_SSH_COMMAND."""
+        return shlex.join(["ssh", "-F", self.config])
+
+
+def ssh(cluster: Cluster, name: str, node: int, command: list[str]) -> int:
+    """Runs the ssh client to its end; returns its exit code. Raises Failure when there is nothing to connect to."""
+    with way(cluster, name, node) as found:
+        return subprocess.run(found.ssh(*command)).returncode
+
+
+@contextmanager
+def way(cluster: Cluster, name: str, node: int | None = None) -> Iterator[Way]:
+    """The way to a node that is up; its files are gone afterwards. Raises Failure with the reason when there is none.
+
+    NAME-1 is node 1 of NAME, unless there is a task of that name.
+    """
+    if not shutil.which("ssh"):
+        raise Failure("ssh was not found on PATH", "install the OpenSSH client")
+    cluster.kubectl()
+    name, node, pod, public = find(cluster, name, node)
+    host = name if node == 0 else f"{name}-{node}"
+    with tempfile.TemporaryDirectory(prefix="kubectl-sky-ssh-") as folder:
+        known, config = Path(folder, "known_hosts"), Path(folder, "config")
+        known.write_text(known_host("kubectl-sky", public))
+        block = Host([host], "kubectl-sky", proxy_command(cluster, name, node, pod), str(known)).block()
+        config.write_text(block)
+        yield Way(str(config), host, name, node, pod)
+
+
+def find(cluster: Cluster, name: str, node: int | None) -> tuple[str, int, str, str]:
+    """Task, node, pod and the public half of its host key. Raises Failure when that node is not up."""
+    with ThreadPoolExecutor(2) as pool:
+        pods = pool.submit(cluster_objects.pods, cluster, name)
+        public = pool.submit(host_key, cluster, name)
+    found, other = pods.result(), re.fullmatch(r"(.+)-(\d+)", name)
+    if not found and other and node is None:
+        return find(cluster, other[1], int(other[2]))
+    wanted = node or 0
+    for pod in found:
+        if cluster_objects.rank(pod) == wanted and running.task_up(pod):
+            return name, wanted, str(pod["metadata"]["name"]), public.result()
+    raise not_up(cluster, name, wanted, len(found))
+
+
+def host_key(cluster: Cluster, name: str) -> str:
+    """The public half of the task's key, which is its nodes' host key too."""
+    path = f"{cluster_objects.collection(cluster, 'Secret')}/{name}-sky"
+    return base64.b64decode(cluster.get(path)["data"]["id_ed25519.pub"]).decode()
+
+
+def not_up(cluster: Cluster, name: str, node: int, nodes: int) -> Failure:
+    """Why there is nothing to connect to."""
+    state = running.explain(cluster, name)
+    if state.phase == "Up":
+        return Failure(f"{name} has no node {node}: its nodes are 0 to {nodes - 1}")
+    return Failure(f"{name} is {state.phase}: {state.message or state.reason}", state.hint)

@@ -1,0 +1,51 @@
+"""Nodes of tasks as `Host` blocks of a ssh_config, and as lines of a known_hosts file."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+USER = "sky"  # sshd's only account: who somebody is was settled by the API server
+
+
+@dataclass(frozen=True)
+class Host:
+    """One node: the names under which ssh finds it, its host key's name, and the argv that connects to its sshd."""
+
+    names: Sequence[str]
+    key_name: str
+    proxy: Sequence[str]
+    known_hosts: str
+
+    def block(self) -> str:
+        """The node's part of a ssh_config."""
+        settings = {
+            "User": USER,
+            "ProxyCommand": shlex.join(self.proxy).replace("%", "%%"),
+            "HostKeyAlias": self.key_name,
+            "UserKnownHostsFile": quoted(self.known_hosts),
+            "GlobalKnownHostsFile": "/dev/null",
+            "StrictHostKeyChecking": "yes",
+            "UpdateHostKeys": "no",
+            "CheckHostIP": "no",
+            # the API server has asked who it is; without this a refusal would end in a question for a password
+            "PreferredAuthentications": "none",
+            # load balancers end what is idle; and a connection that is dead must end, not hang
+            "ServerAliveInterval": "30",
+            "ServerAliveCountMax": "3",
+        }
+        lines = [f"Host {' '.join(self.names)}", *(f"  {key} {value}" for key, value in settings.items())]
+        return "\n".join(lines) + "\n"
+
+
+def quoted(path: str) -> str:
+    """A path as ssh_config takes it: spaces in quotes, and no token of its own."""
+    text = path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{text}"'
+
+
+def known_host(key_name: str, public: str) -> str:
+    """A line of known_hosts; `public` is `TYPE KEY [COMMENT]`."""
+    kind, key = public.split()[:2]
+    return f"{key_name} {kind} {key}\n"
