@@ -20,14 +20,11 @@ from kubectl_sky.errors import UsageError
 
 
 class Verb(NamedTuple):
-    """`where` is module:function, below kubectl_sky.commands; `command_after`: see above.
-
-    Without a group it is for programs: not in the overview, and called with its plain words and the Connection.
-    """
+    """`where` is module:function, below kubectl_sky.commands; `command_after`: see above."""
 
     where: str
     help: str
-    group: str | None
+    group: str
     command_after: int | None = None
 
 
@@ -52,9 +49,10 @@ VERBS: dict[str, Verb] = {
     "volumes delete": Verb("volumes:delete", "Delete volumes, and what is in them", STORE),
     "config view": Verb("config:view", "Show the configuration, and where each value comes from", CHECK),
     "version": Verb("version:version", "Print the versions of client and server", CHECK),
-    "ssh-proxy": Verb("ssh_proxy:ssh_proxy", "Connect ssh to a cluster; ssh itself starts it", None),
     "label-gpus": Verb("label_gpus:label_gpus", "Label nodes with their GPUs, as SkyPilot reads them", ADMIN),
 }
+# started by other programs, many times: a function of (words, Connection) in the package, called without typer
+FOR_PROGRAMS = {"ssh-proxy": "ssh.proxy:main"}
 ALIASES = {"show-gpus": "gpus", "volumes list": "volumes ls", "volumes rm": "volumes delete"}
 ABOUT = "Run SkyPilot task files on Kubernetes, with nothing installed in the cluster."
 EXAMPLES = """Examples:
@@ -78,6 +76,10 @@ def run(argv: Sequence[str], given: Scan) -> int:
     if words[0] == "--version":
         words = ["version", "--client"]
     name, rest = find_verb(words, given)
+    if name in FOR_PROGRAMS:
+        module, _, function = FOR_PROGRAMS[name].partition(":")
+        words = given.after_verb(rest, {}, None)
+        return int(getattr(importlib.import_module(f"kubectl_sky.{module}"), function)(words, given.connection()))
     verb = VERBS.get(name)
     if verb is None and members(name) and rest == ["--help"]:
         print(overview_of(name, program))
@@ -106,15 +108,12 @@ def members(name: str) -> list[str]:
 
 def invoke(verb: Verb, title: str, args: list[str], given: Scan) -> int:
     """Import the verb and run it with `args`; the connection flags among them go to its Connection."""
-    module, _, function = verb.where.partition(":")
-    found = getattr(importlib.import_module(f"kubectl_sky.commands.{module}"), function)
-    if verb.group is None:
-        words = given.after_verb(args, {}, None)
-        return int(found(words, given.connection()))
     import typer
 
     from kubectl_sky.command import Command
 
+    module, _, function = verb.where.partition(":")
+    found = getattr(importlib.import_module(f"kubectl_sky.commands.{module}"), function)
     app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
     app.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})(found)
     command = typer.main.get_command(app)
@@ -268,7 +267,7 @@ def overview_of(name: str, program: str) -> str:
 def overview(program: str) -> str:
     """Help without a verb: needs no import, so it is there at once."""
     lines = [ABOUT, "", EXAMPLES.replace("kubectl sky", program)]
-    for group in dict.fromkeys(verb.group for verb in VERBS.values() if verb.group):
+    for group in dict.fromkeys(verb.group for verb in VERBS.values()):
         lines += ["", f"{group}:"]
         lines += [f"  {name:<14} {verb.help}" for name, verb in VERBS.items() if verb.group == group]
     lines += ["", "Kubernetes connection (with every verb, at any place):"]

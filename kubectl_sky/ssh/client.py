@@ -1,8 +1,8 @@
 """A connection to a node of a task, for this program's own use: ssh, and what works over ssh.
 
-    with client.way(cluster, "train", node=1) as way:
-        subprocess.run(way.ssh("nvidia-smi"))
-        subprocess.run(["rsync", "-a", "-e", way.shell, "data/", f"{way.host}:data/"])
+with client.way(cluster, "train", node=1) as way:
+    subprocess.run(way.ssh("nvidia-smi"))
+    subprocess.run(["rsync", "-a", "-e", way.shell, "data/", f"{way.host}:data/"])
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Way:
         return shlex.join(["ssh", "-F", self.config])
 
 
-def ssh(cluster: Cluster, name: str, node: int, command: list[str]) -> int:
+def ssh(cluster: Cluster, name: str, node: int | None, command: list[str]) -> int:
     """Runs the ssh client to its end; returns its exit code. Raises Failure when there is nothing to connect to."""
     with way(cluster, name, node) as found:
         return subprocess.run(found.ssh(*command)).returncode
@@ -80,7 +80,7 @@ def find(cluster: Cluster, name: str, node: int | None) -> tuple[str, int, str, 
         pods = pool.submit(cluster_objects.pods, cluster, name)
         public = pool.submit(host_key, cluster, name)
     found, other = pods.result(), re.fullmatch(r"(.+)-(\d+)", name)
-    if not found and other and node is None:
+    if not found and other and node is None and cluster_objects.get_job(cluster, other[1]):
         return find(cluster, other[1], int(other[2]))
     wanted = node or 0
     for pod in found:

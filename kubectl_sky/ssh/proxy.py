@@ -1,4 +1,4 @@
-"""ssh-proxy: what ssh runs as its ProxyCommand. Between ssh and the pod's sshd, over `kubectl exec`.
+"""ssh-proxy [--node=N] [--pod=POD] NAME: joins ssh, whose ProxyCommand it is, and a sshd in the pod (kubectl exec).
 
 It is waited for at each connection, so it imports next to nothing: what needs the API server is imported when the pod
 that ssh's configuration names is not there (the pods of a Job are replaced, and have other names then).
@@ -29,6 +29,9 @@ GONE = ("(NotFound)", "container not found", "container is not running", "cannot
 
 def main(words: list[str], connection: Connection) -> int:
     """`[--node=N] [--pod=POD] NAME`; returns the exit code."""
+    if "--help" in words or "-h" in words:
+        print(__doc__)
+        return 0
     name, node, pod = parse(words)
     try:
         if pod:
@@ -65,7 +68,7 @@ def converse(kubectl: list[str], pod: str) -> tuple[int, str]:
     argv = [*kubectl, "exec", "-i", pod, "-c", "ssh", "--", *SSHD]
     process = subprocess.Popen(argv, stderr=subprocess.PIPE)
 
-    def end(number: int, frame: object) -> None:
+    def end(*_: object) -> None:
         process.kill()
         os._exit(EXIT)
 
@@ -81,5 +84,3 @@ def lost(connection: Connection, name: str, node: int, said: str) -> Failure:
     why = (said.splitlines() or ["kubectl ended without a word"])[-1].removeprefix("error: ")
     again = connection.command("ssh", f"--node {node} {name}" if node else name)
     return Failure(f"connection to {name} was lost: {why}; the job goes on: {again}")
-
-

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from kubectl_sky import shell
 from kubectl_sky.remote import wire
+from kubectl_sky.ssh import proxy
 
 REMOTE = Path(wire.__file__).parent
 
@@ -193,7 +193,7 @@ def test_connections_of_people_are_counted(pod: Pod) -> None:
         return info()["session_ended"]
 
     def connection() -> subprocess.Popen[bytes]:
-        script = shell.SSHD_SCRIPT.replace("/sky/run", str(pod.root))
+        script = proxy.SSHD_SCRIPT.replace("/sky/run", str(pod.root))
         script = script.replace("/usr/sbin/sshd -i -e -f /sky/code/sshd_people.conf", "cat")
         return subprocess.Popen(["/bin/sh", "-c", script], stdin=subprocess.PIPE)
 
