@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kubectl_sky import cluster_objects, podspec, running
+from kubectl_sky import cluster_objects, planning, podspec, running
 from kubectl_sky.errors import UsageError
 from kubectl_sky.files import collect, gitclone, uploading
 from kubectl_sky.output import Progress
@@ -30,6 +30,7 @@ def execute(cluster: Cluster, name: str, task: Task, detach: bool) -> int:
             raise running.unknown(cluster, name)
         if task.num_nodes > len(pods):
             raise UsageError(f"{name} has {len(pods)} node(s), the task wants {task.num_nodes}")
+        _check_buckets(cluster, name, task, progress)
         if files.mounts:
             uploading.send(cluster, files, head(), len(pods), progress)
         source.release()
@@ -39,3 +40,17 @@ def execute(cluster: Cluster, name: str, task: Task, detach: bool) -> int:
         if detach:
             print(f"Queued. See it: {cluster.connection.command('logs', name)}", file=sys.stderr)
         return result
+
+
+def _check_buckets(cluster: Cluster, name: str, task: Task, progress: Progress) -> None:
+    """They are those that the pods were made with: raises UsageError for others."""
+    if not planning.wanted_buckets(task):
+        return
+    job = cluster_objects.get_job(cluster, name)
+    if job and (missing := planning.missing_buckets(task, job)):
+        command = cluster.connection.command
+        raise UsageError(
+            f"{name} was made without {', '.join(missing)}: exec brings no buckets",
+            f"{command('down', name)}, then launch the task; or launch it under another name: -c NAME",
+        )
+    progress.line(f"Its buckets stay as they were when {name} started: exec neither copies nor uploads")

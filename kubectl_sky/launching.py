@@ -19,6 +19,7 @@ from kubectl_sky import (
     registry,
     running,
 )
+from kubectl_sky.buckets import uploading as bucket_uploading
 from kubectl_sky.diagnosis import limits
 from kubectl_sky.diagnosis.hints import located
 from kubectl_sky.errors import EXIT_INTERRUPT, Failure, Unreachable, UsageError
@@ -38,6 +39,7 @@ def launch(cluster: Cluster, task: Task, options: Options) -> int:
     cluster.kubectl()  # first: nothing is made where it is missing
     with Progress(f"Launching {options.name}") as progress, gitclone.fetched(task, progress) as source:
         files = collect.collect(uploading.mounts(source.task))  # nor for files that cannot be read
+        bucket_uploading.files(source.task)
         cluster, job, request = _pods(cluster, task, options, progress)
         there = job["spec"].get("parallelism", 1)
         seconds = limits.provision(options.timeout, task.settings(cluster.context).timeout)
@@ -86,6 +88,7 @@ def _pods(
                 continue
             if job := answer.result():
                 _check_fits(task, job, place, options)
+                bucket_uploading.upload(place, task, job, progress)
                 if any(bucket.mode == buckets.COPY for bucket in buckets.read(task.file_mounts)):
                     progress.line(f"Its buckets stay as they were copied when {options.name} started")
                 return place, job, None
@@ -98,6 +101,7 @@ def _pods(
     rendered = podspec.render(made)
     podcheck.check(chosen.cluster, made, rendered)
     registry.check(chosen.cluster, made, rendered)
+    bucket_uploading.upload(chosen.cluster, task, rendered[-1], progress)
     job = cluster_objects.create(chosen.cluster, rendered)
     return chosen.cluster, job, {"op": "follow", "job": 1} if made.job else None
 

@@ -102,9 +102,14 @@ def shape(task: Task) -> dict[str, Any]:
     r = task.resources
     gpus = [f"{a.name}:{a.count:g}" for a in r.accelerators[:1]]
     mounted = {"volumes": wanted.shape(task)} if task.volumes else {}
-    if copied := [f"{bucket.uri} at {bucket.dst}" for bucket in buckets.read(task.file_mounts)]:
-        mounted["buckets"] = copied
+    if there := wanted_buckets(task):
+        mounted["buckets"] = there
     return {"cpus": r.cpus, "memory": r.memory, "accelerators": gpus or None, "image": r.image_id, **mounted}
+
+
+def wanted_buckets(task: Task) -> list[str]:
+    """`s3://bucket at /data` of each."""
+    return [f"{bucket.uri} at {bucket.dst}" for bucket in buckets.read(task.file_mounts)]
 
 
 def has_files(task: Task) -> bool:
@@ -124,6 +129,12 @@ def _misfits(wanted: dict[str, Any], there: dict[str, Any]) -> list[str]:
         for what, value in wanted.items()
         if value is not None and there.get(what) != value
     ]
+
+
+def missing_buckets(task: Task, job: dict[str, Any]) -> list[str]:
+    """Those of the task that the Job of another was not made with."""
+    there = json.loads(job["metadata"].get("annotations", {}).get(SHAPE, "{}"))
+    return [one for one in wanted_buckets(task) if one not in there.get("buckets", ())]
 
 
 def _say(value: Any) -> str:

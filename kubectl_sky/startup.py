@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import cluster_objects, names
@@ -29,10 +30,10 @@ FATAL = (FAILED, COMPLETED, TERMINATING)
 
 
 class Startup:
-    """Follows a task's Job, pods and their events from the resourceVersion of the Job on."""
+    """Follows a Job, its pods and their events from the resourceVersion of the Job on; `containers` must run."""
 
-    def __init__(self, cluster: Cluster, job: dict[str, Any]):
-        self.cluster, self.job = cluster, job
+    def __init__(self, cluster: Cluster, job: dict[str, Any], containers: Iterable[str] = ("task", "ssh")):
+        self.cluster, self.job, self.containers = cluster, job, set(containers)
         self.name: str = job["metadata"]["name"]
         self.pods: dict[str, dict[str, Any]] = {}
         self.events: list[dict[str, Any]] = []
@@ -140,7 +141,7 @@ class Startup:
         return started.get(0) if everyone else None
 
     def _started(self, name: str, pod: dict[str, Any]) -> bool:
-        """Whether both of its containers run: kubelet's events tell it at once, the status up to a second later.
+        """Whether its containers run: kubelet's events tell it at once, the status up to a second later.
 
         `ssh` alone is not enough: kubelet starts it also when it could not start `task`.
         """
@@ -151,7 +152,7 @@ class Startup:
         for event in self.events:
             if event["reason"] == "Started" and event["involvedObject"]["name"] == name:
                 running.add(event["involvedObject"].get("fieldPath", "").partition("{")[2].rstrip("}"))
-        return {"task", "ssh"} <= running
+        return self.containers <= running
 
     def _explain(self, progress: Progress) -> None:
         state = self._state()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from kubectl_sky.buckets import credentials
@@ -22,19 +22,35 @@ from kubectl_sky.taskfile.problem import Problem
 
 
 def parts(task: Task, name: str, settings: Settings, facts: Facts, agreed: bool = False) -> Iterator[Part]:
-    """`agreed`: to a privileged container. The task's own variables come before this machine's.
+    """`agreed`: to a privileged container.
 
     Raises TaskErrors: what cannot be mounted, and for which bucket the endpoint or the credentials are no good.
     """
     wanted = read(task.file_mounts)
     if not wanted:
         return
-    remotes: dict[tuple[str, ...], Remote] = {}
     agreed = agreed or settings.allow_privileged_mounts == "true"
     mounted = [one for one in wanted if one.mode != COPY]
     problems = [_not_mounted(task, one, reason) for one in mounted if (reason := _why_not(agreed, facts))]
     places = [destination(place) for place in task.volumes]
     problems += [_taken(task, one) for one in wanted if one.dst in places]
+    rclone = access(task, name, settings, wanted, problems)
+    yield rclone.part()
+    if copied := [one for one in wanted if one.mode == COPY]:
+        yield buckets.part(rclone, copied)
+    if mounted:
+        yield bucket_mounts.part(rclone, mounted)
+
+
+def access(
+    task: Task, name: str, settings: Settings, wanted: Iterable[Bucket], known: Iterable[Problem] = ()
+) -> Rclone:
+    """rclone with what it needs for these buckets. The task's own variables come before this machine's.
+
+    Raises TaskErrors with the problems that are `known`, and those of endpoints and credentials.
+    """
+    remotes: dict[tuple[str, ...], Remote] = {}
+    problems = list(known)
     environment, endpoints = {**os.environ, **task.envs, **task.secrets}, _endpoints(settings)
     for one in wanted:
         try:
@@ -46,12 +62,7 @@ def parts(task: Task, name: str, settings: Settings, facts: Facts, agreed: bool 
     if problems:
         raise TaskErrors(problems)
     image, policy = settings.own_image(settings.rclone_image), settings.image_pull_policy
-    rclone = Rclone(name, remotes, image, policy, settings.bucket_secret)
-    yield rclone.part()
-    if copied := [one for one in wanted if one.mode == COPY]:
-        yield buckets.part(rclone, copied)
-    if mounted:
-        yield bucket_mounts.part(rclone, mounted)
+    return Rclone(name, remotes, image, policy, settings.bucket_secret)
 
 
 def _taken(task: Task, bucket: Bucket) -> Problem:

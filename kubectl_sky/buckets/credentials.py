@@ -17,6 +17,7 @@ from kubectl_sky.taskfile.buckets import Bucket
 
 Environment = Mapping[str, str]
 GOOGLE_FILE = "google.json"
+IBM_FILE = ".ibm/credentials.yaml"
 _KEYS = {"aws_access_key_id": "access_key_id", "aws_secret_access_key": "secret_access_key",
          "aws_session_token": "session_token"}  # fmt: skip
 _BY_OTHERS = ("sso_session", "sso_start_url", "credential_process", "role_arn")  # a profile's ways to get keys
@@ -44,7 +45,7 @@ def remote(bucket: Bucket, env: Environment, home: Path, endpoints: Mapping[str,
     elif bucket.kind == "gs":
         found = _google(env, home)
     else:
-        found = _s3(bucket.kind, env, home, endpoints.get(bucket.kind, ""))
+        found = _s3(bucket, env, home, endpoints.get(bucket.kind, ""))
     if in_cluster:
         secret = {"access_key_id", "secret_access_key", "session_token", "key", "sas_url", "client_secret"}
         kept = {name: value for name, value in found.options.items() if name not in secret}
@@ -55,7 +56,8 @@ def remote(bucket: Bucket, env: Environment, home: Path, endpoints: Mapping[str,
     return found
 
 
-def _s3(kind: str, env: Environment, home: Path, endpoint: str) -> Remote:
+def _s3(bucket: Bucket, env: Environment, home: Path, endpoint: str) -> Remote:
+    kind = bucket.kind
     known = _profile(kind, env, home)
     if profile := env.get("AWS_PROFILE") if kind == "s3" and not known else "":
         raise UsageError(f"AWS_PROFILE={profile}: there is no such profile in ~/.aws/credentials or ~/.aws/config")
@@ -70,7 +72,7 @@ def _s3(kind: str, env: Environment, home: Path, endpoint: str) -> Remote:
         raise UsageError(f"{known['source']} has no keys of its own ({how})", hint)
     if kind == "s3":
         endpoint = endpoint or env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or ""
-    endpoint = endpoint or known.get("endpoint_url", "") or _known_endpoint(kind, home)
+    endpoint = endpoint or known.get("endpoint_url", "") or _known_endpoint(bucket, home)
     region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") if kind == "s3" else ""
     region = region or known.get("region") or ("us-east-1" if kind == "s3" and not endpoint else "")
     if not endpoint and kind != "s3":
@@ -89,12 +91,15 @@ def _s3(kind: str, env: Environment, home: Path, endpoint: str) -> Remote:
 
 
 def _provider(kind: str, endpoint: str) -> str:
-    return "Cloudflare" if kind == "r2" else "Other" if endpoint else "AWS"
+    return {"r2": "Cloudflare", "cos": "IBMCOS"}.get(kind, "Other" if endpoint else "AWS")
 
 
-def _known_endpoint(kind: str, home: Path) -> str:
+def _known_endpoint(bucket: Bucket, home: Path) -> str:
+    kind = bucket.kind
     if kind == "cw":
         return "https://cwobject.com"
+    if kind == "cos":
+        return f"https://s3.{bucket.account}.cloud-object-storage.appdomain.cloud"
     account = _text(home / ".cloudflare/accountid").strip() if kind == "r2" else ""
     return f"https://{account}.r2.cloudflarestorage.com" if account else ""
 
@@ -106,10 +111,18 @@ def _profile(kind: str, env: Environment, home: Path) -> dict[str, str]:
     config = env.get("AWS_CONFIG_FILE") or str(home / ".aws/config")
     found = _section(config, f"profile {name}") or _section(config, name)
     found |= _section(credentials, name)
+    if kind == "cos":
+        return _ibm(home) or ({**found, "source": f"the profile {name}"} if found else {})
     if kind in _OWN_FILES:
         keys, more, own = _OWN_FILES[kind]
         found |= _section(str(home / more), f"profile {own}") | _section(str(home / keys), own)
     return {**found, "source": f"the profile {name}"} if found else {}
+
+
+def _ibm(home: Path) -> dict[str, str]:
+    """The keys (HMAC) beside the API key in SkyPilot's file for IBM."""
+    lines = re.findall(r"(?m)^(access_key_id|secret_access_key): *[\"']?([^\s\"'#]+)", _text(home / IBM_FILE))
+    return {**{f"aws_{name}": value for name, value in lines}, "source": f"~/{IBM_FILE}"} if len(lines) == 2 else {}
 
 
 def _section(file: str, name: str) -> dict[str, str]:
@@ -133,6 +146,8 @@ def _text(path: Path) -> str:
 
 def _google(env: Environment, home: Path) -> Remote:
     options = {"type": "google cloud storage", "env_auth": "true", "bucket_policy_only": "true"}
+    if project := env.get("GOOGLE_CLOUD_PROJECT"):
+        options["project_number"] = project  # where a bucket is made
     given = env.get("GOOGLE_APPLICATION_CREDENTIALS", "")
     path = Path(given).expanduser() if given else home / ".config/gcloud/application_default_credentials.json"
     text = _text(path)
@@ -141,11 +156,13 @@ def _google(env: Environment, home: Path) -> Remote:
             raise UsageError(f"GOOGLE_APPLICATION_CREDENTIALS={given}: there is no such file, or it is empty")
         return Remote(options)
     try:
-        json.loads(text)
+        known = json.loads(text)
     except ValueError:
         raise UsageError(
             f"{path} is no JSON", "a service account's key, or `gcloud auth application-default login`"
         ) from None
+    if isinstance(known, dict) and (project := known.get("project_id") or known.get("quota_project_id")):
+        options.setdefault("project_number", str(project))
     return Remote(options, {GOOGLE_FILE: text}, str(path))
 
 

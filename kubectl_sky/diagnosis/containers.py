@@ -92,7 +92,7 @@ def ended(pod: Object, container: Object, end: Object) -> Told:
     said = str(end.get("message") or "").strip()
     if end.get("reason") == "OOMKilled":
         return _out_of_memory(where, limit(pod, name))
-    if at_start and (told := copying.ended(pod_name, name, said)):
+    if told := copying.ended(pod_name, name, said):
         return told
     known = fault(said)
     if end.get("reason") in ("StartError", "ContainerCannotRun") or (known and code in (1, 126, 127, 128, 255)):

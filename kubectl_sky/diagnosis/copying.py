@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kubectl_sky.diagnosis.fault import Fault, Told
-from kubectl_sky.parts import bucket_mounts
+from kubectl_sky.parts import bucket_mounts, bucket_uploads
 from kubectl_sky.parts.buckets import CONTAINER
 
 _KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, are read where you launch"
@@ -28,8 +28,8 @@ FAULTS = (
     Fault(
         "AccessDenied",
         r"AccessDenied|Forbidden|AuthorizationPermissionMismatch|[Ss]tatus ?[Cc]ode: 403|Error 403",
-        "the credentials may not read it",
-        "they need to list the bucket and to get its objects (s3:ListBucket, s3:GetObject)",
+        "the credentials may not {use} it",
+        "they need the rights to {rights}",
     ),
     Fault(
         "NoCredentials",
@@ -59,6 +59,17 @@ FAULTS = (
     ),
 )
 
+_READ = "list the bucket and to get its objects (s3:ListBucket, s3:GetObject)"
+_WRITE = (
+    "list the bucket and to put objects (s3:ListBucket, s3:PutObject); to make one that is not there: s3:CreateBucket"
+)
+# container -> what it does with a bucket, as of its pod
+_USES = {
+    CONTAINER: ("copied to", "read", _READ),
+    bucket_mounts.CONTAINER: ("mounted in", "read", _READ),
+    bucket_uploads.CONTAINER: ("filled from", "write to", _WRITE),
+}
+
 
 def runs(status: Mapping[str, Any]) -> bool:
     """By a pod's status, whether it copies now."""
@@ -74,14 +85,15 @@ def progress(lines: Iterable[str]) -> str:
 
 def ended(pod: str, container: str, said: str) -> Told | None:
     """`said` is `URI: LAST LINE`, as parts.buckets has it written. None for other containers, and for no words."""
-    what = {CONTAINER: "copied to", bucket_mounts.CONTAINER: "mounted in"}.get(container)
-    if not what:
+    if container not in _USES:
         return None
+    what, use, rights = _USES[container]
     uri, _, line = said.partition(": ")
     line = re.sub(r"^[\d/]+ [\d:]+ ((ERROR|NOTICE|CRITICAL) *: )?", "", line)
     for one in FAULTS:
         if re.search(one.pattern, line):
-            return one.reason, f"{uri} cannot be {what} pod {pod}: {one.text} ({_short(line)})", one.hint
+            text, hint = (part.replace("{use}", use).replace("{rights}", rights) for part in (one.text, one.hint))
+            return one.reason, f"{uri} cannot be {what} pod {pod}: {text} ({_short(line)})", hint
     if uri and line:
         return "NotCopied", f"{uri} cannot be {what} pod {pod}: {_short(line)}", f"kubectl logs {pod} -c {container}"
     return None

@@ -35,7 +35,11 @@ def mounts(task: Task) -> list[collect.Mount]:
 
 def send(cluster: Cluster, files: collect.Files, head: str, nodes: int, progress: Progress) -> None:
     """Brings the files to all nodes, through node 0. Raises SyncFailure."""
-    command = cluster.kubectl("exec", "-i", head, "-c", "ssh", "--", *DISTRIBUTE, str(nodes))
+    stream(cluster.kubectl("exec", "-i", head, "-c", "ssh", "--", *DISTRIBUTE, str(nodes)), files, progress)
+
+
+def stream(command: list[str], files: collect.Files, progress: Progress) -> None:
+    """Brings the files to where `command` runs a receiver. Raises SyncFailure."""
     began = time.monotonic()
 
     def open_stream() -> subprocess.Popen[bytes]:

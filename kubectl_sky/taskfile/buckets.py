@@ -10,7 +10,7 @@ from typing import Any
 
 from kubectl_sky.taskfile.mounts import FileMount
 
-S3 = ("s3", "r2", "nebius", "cw", "oci", "vastdata")  # the schemes of what speaks S3
+S3 = ("s3", "r2", "nebius", "cw", "oci", "vastdata", "cos")  # the schemes of what speaks S3
 KINDS = (*S3, "gs", "azure")
 COPY = "COPY"
 _STORES = {
@@ -18,10 +18,14 @@ _STORES = {
 }  # fmt: skip
 _AZURE = re.compile(r"https://([^/.]+)\.blob\.core\.windows\.net/(.*)", re.IGNORECASE)
 _ELSEWHERE = {
-    "cos": "IBM's buckets have an S3 endpoint: `s3://BUCKET`, with AWS_ENDPOINT_URL set",
     "hf": "download it in `setup`: hf download REPOSITORY --local-dir FOLDER",
     "az": "write https://ACCOUNT.blob.core.windows.net/CONTAINER",
-    "ibm": "IBM's buckets have an S3 endpoint: `source: s3://BUCKET`, with AWS_ENDPOINT_URL set",
+}
+# the kinds of store of which a name alone does not tell where the bucket is
+_NOT_BY_NAME = {
+    "AZURE": ("the storage account is not known", "source: https://ACCOUNT.blob.core.windows.net/CONTAINER"),
+    "IBM": ("the region is not known", "source: cos://REGION/BUCKET"),
+    "HF": ("rclone does not know Hugging Face", _ELSEWHERE["hf"]),
 }
 
 
@@ -34,9 +38,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Bucket:
-    """`path` is BUCKET[/PREFIX], `account` is of Azure only. `dst` is absolute or starts with `~`; `uri` as written.
+    """`path` is BUCKET[/PREFIX], `account` Azure's, or IBM's region. `dst` is absolute or starts with `~`.
 
-    `mode` is COPY, MOUNT or MOUNT_CACHED, `config` what tunes the last two.
+    `uri` is as written. `mode` is COPY, MOUNT or MOUNT_CACHED, `config` what tunes the last two.
+    `named`: given by its name, so that it is made when there is none; `uploads`: what goes there first.
     """
 
     dst: str
@@ -46,6 +51,8 @@ class Bucket:
     account: str = ""
     mode: str = COPY
     config: tuple[tuple[str, Any], ...] = ()
+    named: bool = False
+    uploads: tuple[Path, ...] = ()
 
     @property
     def access(self) -> tuple[str, ...]:
@@ -74,20 +81,18 @@ def _read(mount: FileMount) -> Bucket:
     store = str(storage.get("store") or "S3").upper()
     if store == "VOLUME":
         raise Refused("`store: volume` cannot be used", "name the volume under `volumes:`")
-    if isinstance(mount.src, Path) or isinstance(storage.get("source"), list):
-        uri = f"{_STORES.get(store, 's3')}://{storage.get('name', 'BUCKET')}"
-        text = "upload it first, then `source: %s`; without a bucket: `%s: FOLDER` sends the files to the nodes"
-        raise Refused("local files are not uploaded to a bucket", text % (uri, mount.dst))
     if isinstance(mount.src, str) and mount.src.startswith("skypilot:"):
         raise Refused(f"{mount.src} is known to SkyPilot's server only", "write the bucket's URI")
-    if mount.src is None and store == "AZURE":
-        hint = "source: https://ACCOUNT.blob.core.windows.net/CONTAINER"
-        raise Refused("the storage account is not known from `name` and `store`", hint)
-    uri = str(mount.src or f"{_STORES.get(store, store.lower())}://{storage['name']}")
+    named = bool(storage) and not isinstance(mount.src, str)
+    if named and store in _NOT_BY_NAME:
+        reason, hint = _NOT_BY_NAME[store]
+        text = "; copy what is local there first" if mount.uploads else ""
+        raise Refused(f"`store: {store}` with a `name`: {reason}", hint + text)
+    uri = f"{_STORES[store]}://{storage['name']}" if named else str(mount.src)
     kind, account, path = _located(uri)
     mode = str(storage.get("mode") or "MOUNT").upper() if storage else COPY
     config = (storage.get("config") or {}).get("mount" if mode == "MOUNT" else "mount_cached") or {}
-    return Bucket(mount.dst, uri, kind, path, account, mode, tuple(config.items()))
+    return Bucket(mount.dst, uri, kind, path, account, mode, tuple(config.items()), named, mount.uploads)
 
 
 def _located(uri: str) -> tuple[str, str, str]:
@@ -97,9 +102,11 @@ def _located(uri: str) -> tuple[str, str, str]:
     else:
         scheme, _, path = uri.partition("://")
         kind, account, path = scheme.lower(), "", path.strip("/")
+    if kind == "cos":
+        account, _, path = path.partition("/")
     if kind not in KINDS:
         hint = _ELSEWHERE.get(kind, "use its S3 endpoint: `s3://BUCKET`, with AWS_ENDPOINT_URL set")
         raise Refused(f"{kind}:// cannot be read", hint)
     if not path:
-        raise Refused(f"{uri} names no bucket", "add it")
+        raise Refused(f"{uri} names no bucket", "cos://REGION/BUCKET" if kind == "cos" else "add it")
     return kind, account, path

@@ -29,12 +29,14 @@ class GitSource:
 class FileMount:
     """`dst` is absolute or starts with `~`. `src` is a local path, or the URI of a bucket, or None for a named bucket.
 
-    `storage` is the bucket's map as written (name, store, mode, ...), empty for plain entries.
+    `storage` is the bucket's map as written (name, store, mode, ...), empty for plain entries; `uploads` are the local
+    paths that go to that bucket first.
     """
 
     dst: str
     src: Path | str | None
     storage: dict[str, Any] = field(default_factory=dict)
+    uploads: tuple[Path, ...] = ()
 
     @property
     def is_local(self) -> bool:
@@ -209,5 +211,7 @@ def build_file_mounts(value: dict[str, Any] | None, base: Path) -> tuple[FileMou
         src: Path | str | None = written if isinstance(written, str) else None
         if isinstance(src, str) and not is_uri(src) and not src.startswith("skypilot:"):
             src = local_path(src, base)
-        mounts.append(FileMount(destination(dst), src, storage))
+        uploads = tuple(local_path(one, base) for one in written) if isinstance(written, list) else ()
+        uploads = (src,) if storage and isinstance(src, Path) else uploads
+        mounts.append(FileMount(destination(dst), src, storage, uploads))
     return tuple(mounts)

@@ -5,9 +5,10 @@ import json
 
 import pytest
 
-from kubectl_sky import planning, podspec
-from kubectl_sky.buckets import credentials
+from kubectl_sky import planning, podspec, settings
+from kubectl_sky.buckets import access, credentials, uploading
 from kubectl_sky.errors import TaskErrors, UsageError
+from kubectl_sky.parts import bucket_uploads
 from kubectl_sky.settings import PREFIX
 from kubectl_sky.task import parse, unsupported
 from kubectl_sky.taskfile.buckets import Bucket, read
@@ -67,10 +68,11 @@ def test_uris():
     ("text", "words"),
     [
         ("{/a: s3://}", "names no bucket"),
-        ("{/a: 'cos://r/b'}", "AWS_ENDPOINT_URL"),
+        ("{/a: 'cos://r'}", "cos://REGION/BUCKET"),
+        ("{/a: {name: b, store: IBM}}", "cos://REGION/BUCKET"),
+        ("{/a: {name: b, store: HF}}", "hf download"),
         ("{/a: 'hf://m'}", "hf download"),
-        ("{/a: {name: b, source: /tmp}}", "upload it first, then `source: s3://b`"),
-        ("{/a: {name: b, source: [/tmp]}}", "local files are not uploaded"),
+        ("{/a: {name: b, source: /tmp, store: AZURE}}", "copy what is local there first"),
         ("{/a: {name: b, store: AZURE}}", "https://ACCOUNT.blob"),
         ("{/a: {name: b, store: VOLUME}}", "under `volumes:`"),
         ("{/a: 'skypilot:x'}", "SkyPilot's server only"),
@@ -151,14 +153,27 @@ def test_r2_and_other_endpoints(home):
     assert remote("oci://b", KEYS, home, oci="https://o").options["endpoint"] == "https://o"
 
 
+def test_ibm(home):
+    assert remote("cos://eu-de/b/p", KEYS, home).options == {
+        "type": "s3", "provider": "IBMCOS", "access_key_id": "AKIDENTITY", "secret_access_key": "s3cr3t/key",
+        "endpoint": "https://s3.eu-de.cloud-object-storage.appdomain.cloud", "env_auth": "false",
+    }  # fmt: skip
+    (home / ".ibm").mkdir()
+    (home / ".ibm/credentials.yaml").write_text("iam_api_key: x\naccess_key_id: i\nsecret_access_key: 'is'\n")
+    found = remote("cos://eu-de/b", {}, home)
+    assert (found.options["access_key_id"], found.options["secret_access_key"]) == ("i", "is")
+    assert found.source == "~/.ibm/credentials.yaml"
+
+
 def test_google(home):
     assert not remote("gs://b", {}, home).files
     with pytest.raises(UsageError, match="there is no such file"):
         remote("gs://b", {"GOOGLE_APPLICATION_CREDENTIALS": str(home / "none")}, home)
     key = home / "key.json"
-    key.write_text('{"type": "service_account"}')
+    key.write_text('{"type": "service_account", "project_id": "p-1"}')
     found = remote("gs://b", {"GOOGLE_APPLICATION_CREDENTIALS": str(key)}, home)
-    assert found.files == {"google.json": '{"type": "service_account"}'}
+    assert found.files == {"google.json": '{"type": "service_account", "project_id": "p-1"}'}
+    assert found.options["project_number"] == "p-1"
     key.write_text("no json")
     with pytest.raises(UsageError, match="is no JSON"):
         remote("gs://b", {"GOOGLE_APPLICATION_CREDENTIALS": str(key)}, home)
@@ -241,6 +256,37 @@ def test_a_volume_at_the_same_place():
         rendered("file_mounts: {~/a: s3://b}\nvolumes: {~/a: v}")
 
 
+def test_what_is_local_goes_to_a_bucket_first(tmp_path, monkeypatch):
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "d").mkdir()
+    (tmp_path / "f").write_text("x")
+    text = (
+        f"{{/a: {{name: b, source: {tmp_path}/d}}, /c: {{name: g, store: gcs, source: [{tmp_path}/d, {tmp_path}/f]}}}}"
+    )
+    one, two = buckets(text)
+    assert (one.uri, one.named, one.uploads) == ("s3://b", True, (tmp_path / "d",))
+    assert (two.uri, two.named, two.uploads) == ("gs://g", True, (tmp_path / "d", tmp_path / "f"))
+    task, _ = parse(f"file_mounts: {text}\nrun: x", "task.yaml")
+    assert [mount.destination for _, mount in uploading.files(task).mounts] == ["/files/0", "/files/1/d", "/files/1/f"]
+    rclone = access.access(task, "t-upload", settings.load(), [one, two])
+    like = {"serviceAccountName": "sa", "containers": []}
+    config, secret, job = bucket_uploads.job(rclone, [one, two], {"image": "i"}, {"receive.py": ""}, like)
+    assert (config["metadata"]["name"], secret["metadata"]["name"]) == ("t-upload-sky", "t-upload-buckets")
+    spec = job["spec"]["template"]["spec"]
+    assert spec["serviceAccountName"] == "sa"
+    assert spec["containers"][1]["command"][4:] == ["r0:b", "s3://b", "0", "r1:g", "gs://g", "1"]
+    assert all(container["securityContext"] == podspec.HARDENED for container in spec["containers"])
+    assert "s3cr3t" not in json.dumps([config, job])
+
+
+def test_exec_brings_no_buckets():
+    one, other = (parse(f"file_mounts: {{/a: s3://{name}}}\nrun: x", "t")[0] for name in ("b", "c"))
+    job = {"metadata": {"annotations": {planning.SHAPE: json.dumps(planning.shape(one))}}}
+    assert planning.missing_buckets(one, job) == []
+    assert planning.missing_buckets(other, job) == ["s3://c at /a"]
+
+
 def test_a_second_launch_must_want_the_same_buckets():
     one, other, none = (
         parse(f"{text}\nrun: x", "t")[0] for text in ("file_mounts: {/a: s3://b}", "file_mounts: {/a: s3://c}", "")
@@ -272,8 +318,8 @@ def test_mounts_by_a_privileged_sidecar(monkeypatch):
     assert sidecar["restartPolicy"] == guard["restartPolicy"] == "Always"
     assert guard["command"][4:] == ["0", "1"]
     assert sidecar["command"][4:] == [
-        "r0:b", "s3://b", "0", "--vfs-cache-mode writes --read-only",
-        "r0:b/p", "s3://b/p", "1", "--vfs-cache-mode full --transfers 3",
+        "r0:b", "s3://b", "0", "mkdir", "--vfs-cache-mode writes --read-only",
+        "r0:b/p", "s3://b/p", "1", "lsf", "--vfs-cache-mode full --transfers 3",
     ]  # fmt: skip
     (task, _) = spec["containers"]
     found = {one["mountPath"]: one.get("mountPropagation") for one in task["volumeMounts"]}

@@ -1,0 +1,113 @@
+"""Local files on their way to buckets: a small Job takes them, and rclone copies them from there. Pure.
+
+It ends before the task's own Job is made, so that nothing expensive waits for it. When the client goes away before all
+was sent, it ends by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kubectl_sky import names
+from kubectl_sky.parts.rclone import Rclone
+from kubectl_sky.podspec import HARDENED, OWN_RESOURCES
+from kubectl_sky.taskfile.buckets import Bucket
+
+Fields = dict[str, Any]
+RECEIVING, CONTAINER = "files", "bucket-uploads"
+FOLDER = "/files"
+RECEIVE = ["/sky/tools/bin/python3", "-SE", "/sky/code/receive.py"]
+SENT = ["/bin/sh", "-c", f"touch {FOLDER}/.sent"]
+KEEP_SECONDS = 600  # after its end, to be looked at
+# what the task's pod says of where it may run, and as whom
+_KEPT = (
+    "serviceAccountName", "automountServiceAccountToken", "imagePullSecrets", "nodeSelector", "tolerations",
+    "priorityClassName", "dnsPolicy", "dnsConfig", "hostAliases",
+)  # fmt: skip
+# The brackets: it must not find itself.
+RECEIVING_SCRIPT = """\
+idle=0
+until [ -e /files/.sent ] || [ -e /files/.end ]; do
+  sleep 1
+  idle=$((idle + 1))
+  ! grep -qsa 'receive[.]py' /proc/[0-9]*/cmdline || idle=0
+  [ $idle -lt 180 ] || touch /files/.end
+done
+"""
+# $1 remote, $2 its URI, $3 the folder, and so on. What is there already is not sent again.
+SCRIPT = """\
+export HOME=/tmp
+until [ -e /files/.sent ]; do
+  [ ! -e /files/.end ] || { echo "$2: the files did not come" >/dev/termination-log; exit 1; }
+  sleep 0.2 2>/dev/null || sleep 1
+done
+try() {
+  rclone "$@" --config /sky/rclone/rclone.conf --retries 2 --low-level-retries 4 --contimeout 15s >/tmp/log 2>&1 \\
+    && { cat /tmp/log; return; }
+  cat /tmp/log
+  echo "$uri: $(grep -E 'ERROR|CRITICAL|Failed to' /tmp/log | tail -n 1)" >/dev/termination-log
+  exit 1
+}
+while [ $# -gt 0 ]; do
+  uri=$2
+  echo "uploading to $2"
+  try mkdir "$1"
+  try copy --transfers 16 --checkers 16 --exclude '.git/**' "/files/$3" "$1"
+  shift 3
+done
+"""
+
+
+def source(index: int) -> str:
+    """Where what goes to the bucket of that index lies meanwhile."""
+    return f"{FOLDER}/{index}"
+
+
+def job(
+    rclone: Rclone, buckets: Sequence[Bucket], receiver: Fields, code: Mapping[str, str], like: Fields
+) -> list[Fields]:
+    """[ConfigMap, Secret, Job]. `receiver`: the image and its imagePullPolicy; `like`: the spec of the task's pods."""
+    labels = names.labels(rclone.name)
+    words = [word for index, one in enumerate(buckets) for word in (rclone.path(one), one.uri, str(index))]
+    files = {"name": "files", "mountPath": FOLDER}
+    temporary = {"name": "tmp", "mountPath": "/tmp"}
+    receiving = {
+        **receiver,
+        "name": RECEIVING,
+        "command": ["/bin/sh", "-c", RECEIVING_SCRIPT],
+        "env": [{"name": "SKY_RUN", "value": "/tmp"}],
+        "securityContext": HARDENED,
+        "resources": OWN_RESOURCES,
+        "volumeMounts": [files, temporary, {"name": "code", "mountPath": "/sky/code", "readOnly": True}],
+    }
+    config_map = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": f"{rclone.name}-sky", "labels": labels},
+        "data": dict(code),
+    }
+    own = rclone.part()
+    secrets = [{**one, "metadata": {**one["metadata"], "labels": labels}} for one in own.manifests]
+    spec = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 1,
+        **{key: like[key] for key in _KEPT if key in like},
+        "containers": [receiving, rclone.container(CONTAINER, SCRIPT, words, HARDENED, [files, temporary])],
+        "volumes": [
+            {"name": "files", "emptyDir": {}},
+            {"name": "tmp", "emptyDir": {}},
+            {"name": "code", "configMap": {"name": f"{rclone.name}-sky"}},
+            *own.volumes,
+        ],
+    }
+    template = {"metadata": {"labels": labels}, "spec": spec}
+    made = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": rclone.name, "labels": labels},
+        "spec": {"backoffLimit": 0, "ttlSecondsAfterFinished": KEEP_SECONDS, "template": template},
+    }
+    return [config_map, *secrets, made]
