@@ -50,6 +50,7 @@ class Cluster:
     def __init__(self, access: Access, connection: Connection):
         self.context, self.namespace, self.server = access.context, access.namespace, access.server
         self.connection, self.patience = connection, 5.0
+        self.in_cluster = access.in_cluster
         self._access, self._verbosity = access, connection.verbosity
         self._timeout = _timeout(connection.request_timeout)
         self._lock = threading.Lock()
@@ -127,7 +128,7 @@ class Cluster:
         if not shutil.which("kubectl"):
             raise Failure("kubectl was not found on PATH", "https://kubernetes.io/docs/tasks/tools/")
         argv = ["kubectl", *self.connection.kubectl_flags()]
-        if not self.connection.context and self.context and not self._access.in_cluster:
+        if not self.connection.context and self.context and not self.in_cluster:
             argv.append(f"--context={self.context}")
         if not self.connection.namespace:
             argv.append(f"--namespace={self.namespace}")

@@ -69,7 +69,7 @@ def way(cluster: Cluster, name: str, node: int | None = None) -> Iterator[Way]:
     with tempfile.TemporaryDirectory(prefix="kubectl-sky-ssh-") as folder:
         known, config = Path(folder, "known_hosts"), Path(folder, "config")
         known.write_text(known_host("kubectl-sky", public))
-        block = Host([host], "kubectl-sky", proxy_command(cluster, name, node, pod), str(known)).block()
+        block = Host([host], "kubectl-sky", proxy_command(cluster, name, node, pod), str(known)).block(fast=True)
         config.write_text(block)
         yield Way(str(config), host, name, node, pod)
 

@@ -28,14 +28,17 @@ def proxy_command(cluster: Cluster, name: str, node: int, pod: str | None = None
 
     `pod` is where the node was last seen: tried first, which saves a request.
     """
-    connection = cluster.connection
-    if not connection.server:
-        connection = replace(connection, context=cluster.context)
-    connection = replace(connection, namespace=cluster.namespace, kubeconfig=None)
-    flags = connection.kubectl_flags()
     where = [f"--node={node}"] if node else []
     hint = [f"--pod={pod}"] if pod else []
-    return [*kubeconfig(cluster), *program(), "ssh-proxy", *flags, *where, *hint, name]
+    return [*kubeconfig(cluster), *program(), "ssh-proxy", *flags(cluster), *where, *hint, name]
+
+
+def flags(cluster: Cluster) -> list[str]:
+    """The connection flags that lead to this cluster and namespace, whatever the kubeconfig's current context is."""
+    connection = replace(cluster.connection, namespace=cluster.namespace, kubeconfig=None)
+    if cluster.context and not connection.server and not cluster.in_cluster:
+        connection = replace(connection, context=cluster.context)
+    return connection.kubectl_flags()
 
 
 def kubeconfig(cluster: Cluster) -> list[str]:

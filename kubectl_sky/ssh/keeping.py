@@ -1,0 +1,78 @@
+"""Keeps the installed hosts as the cluster has them: for ssh-config all of a namespace, for launch and down one task."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from kubectl_sky import cluster_objects, names
+from kubectl_sky.errors import Failure, UsageError
+from kubectl_sky.ssh import program
+from kubectl_sky.ssh.book import Task
+from kubectl_sky.ssh.installed import Change, Folder
+
+if TYPE_CHECKING:
+    from kubectl_sky.kube import Cluster
+
+
+def tasks(cluster: Cluster, name: str | None = None) -> list[Task]:
+    """The tasks of the namespace as ssh has to know them, or the one called `name`: three lists, side by side."""
+    _check_secrets(cluster)
+    selector = names.selector(name) if name else names.OURS
+    with ThreadPoolExecutor(3) as pool:
+        kinds = ("Job", "Secret", "Pod")
+        jobs, secrets, pods = pool.map(lambda kind: cluster_objects.listed(cluster, kind, selector), kinds)
+    keys = {secret["metadata"]["name"]: secret.get("data") or {} for secret in secrets}
+    where: dict[str, dict[int, str]] = {}
+    for pod in sorted(pods, key=lambda pod: pod["metadata"]["creationTimestamp"]):
+        task = pod["metadata"]["labels"][names.INSTANCE]
+        where.setdefault(task, {})[cluster_objects.rank(pod)] = pod["metadata"]["name"]
+    found = []
+    for job in jobs:
+        task, nodes = job["metadata"]["name"], job["spec"].get("parallelism", 1)
+        public = keys.get(f"{task}-sky", {}).get("id_ed25519.pub")
+        if public and not job["metadata"].get("deletionTimestamp") and not cluster_objects.finished(job):
+            seen = [where.get(task, {}).get(node, "") for node in range(nodes)]
+            found.append(_task(cluster, task, base64.b64decode(public).decode(), seen))
+    return found
+
+
+def all_of(cluster: Cluster, found: Iterable[Task]) -> Change:
+    """Those of the cluster's namespace are `found` now."""
+    place = _task(cluster, "", "", []).place
+    return lambda before: [*(task for task in before if task.place != place), *found]
+
+
+def launched(cluster: Cluster, name: str) -> None:
+    """Have a task that is up among the hosts, if there are any. Never fails: the task is what was wanted."""
+    folder = Folder()
+    with suppress(Failure, OSError):
+        if folder.installed():
+            found = tasks(cluster, name)
+            folder.update(lambda before: [*without(before, cluster, [name]), *found])
+
+
+def taken_down(cluster: Cluster, gone: Iterable[str]) -> None:
+    """Forget tasks. Never fails."""
+    with suppress(Failure, OSError):
+        Folder().update(lambda before: without(before, cluster, gone))
+
+
+def without(before: list[Task], cluster: Cluster, gone: Iterable[str]) -> list[Task]:
+    place, gone = _task(cluster, "", "", []).place, set(gone)
+    return [task for task in before if task.place != place or task.name not in gone]
+
+
+def _task(cluster: Cluster, name: str, public: str, pods: list[str]) -> Task:
+    environment, flags = program.kubeconfig(cluster), program.flags(cluster)
+    return Task(name, cluster.namespace, cluster.context, environment, flags, public, pods, time.time())
+
+
+def _check_secrets(cluster: Cluster) -> None:
+    for flag in ("token", "password"):
+        if getattr(cluster.connection, flag):
+            raise UsageError(f"--{flag} would stand in a file of ssh's", "put it into a kubeconfig")
