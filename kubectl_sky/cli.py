@@ -35,6 +35,7 @@ VERBS: dict[str, Verb] = {
     "exec": Verb("exec:exec_", "Run more in a cluster that is up, without setup", RUN, 1),
     "ssh": Verb("ssh:ssh", "Open a shell, or run a command, in a cluster", RUN, 1),
     "ssh-config": Verb("ssh_config:ssh_config", "Let plain ssh, and editors, reach the clusters", RUN),
+    "code": Verb("code:code", "Open VS Code on a cluster", RUN),
     "port-forward": Verb("port_forward:port_forward", "Reach ports of a cluster from this machine", RUN),
     "status": Verb("status:status", "List clusters and how they are", LOOK),
     "explain": Verb("explain:explain", "Say why a cluster is not running; what a task's field means", LOOK),

@@ -26,6 +26,7 @@ from kubectl_sky.errors import EXIT_INTERRUPT, Failure, Unreachable, UsageError
 from kubectl_sky.files import collect, gitclone, uploading
 from kubectl_sky.output import Progress
 from kubectl_sky.planning import Options
+from kubectl_sky.ssh import keeping
 from kubectl_sky.startup import Startup
 from kubectl_sky.taskfile import buckets
 
@@ -44,6 +45,7 @@ def launch(cluster: Cluster, task: Task, options: Options) -> int:
         there = job["spec"].get("parallelism", 1)
         seconds = limits.provision(options.timeout, task.settings(cluster.context).timeout)
         head = Startup(cluster, job).wait(progress, seconds)
+        keeping.launched(cluster, options.name)
         if files.mounts:
             uploading.send(cluster, files, head, there, progress)
         source.release()
@@ -51,7 +53,8 @@ def launch(cluster: Cluster, task: Task, options: Options) -> int:
             if not (task.run or task.setup):
                 progress.close()
                 usage = cluster.connection.command("exec", f"{options.name} COMMAND")
-                print(f"{options.name} is up. Use it: {usage}", file=sys.stderr)
+                shell = keeping.advice(cluster, options.name)
+                print(f"{options.name} is up. Use it: {usage}\nA shell: {shell}", file=sys.stderr)
                 return 0
             request = {"op": "submit", "spec": podspec.job_spec(task), "down": options.down}
         request["follow"] = not options.detach
@@ -62,7 +65,9 @@ def launch(cluster: Cluster, task: Task, options: Options) -> int:
             _leave(cluster, options)
             raise
         if options.detach:
-            print(f"Detached. See it: {cluster.connection.command('logs', options.name)}", file=sys.stderr)
+            shell = keeping.advice(cluster, options.name)
+            logs = cluster.connection.command("logs", options.name)
+            print(f"Detached. See it: {logs}\nA shell: {shell}", file=sys.stderr)
         elif result != EXIT_INTERRUPT:
             _leave(cluster, options)
         return result
@@ -72,6 +77,7 @@ def _leave(cluster: Cluster, options: Options) -> None:
     """After --down, with its end seen, nothing is kept for a later look."""
     if options.down and not options.detach:
         cluster_objects.remove(cluster, options.name)
+        keeping.taken_down(cluster, [options.name])
 
 
 def _pods(

@@ -1,6 +1,7 @@
 #!/bin/sh
 # kubectl-sky @VERSION@. A shell script in front of a zip archive; the archive is unpacked once a build into the cache.
 build=@BUILD@
+export KUBECTL_SKY_PROGRAM="$0" # for what starts us again: ssh, by a path in its configuration
 
 usable() { [ -d "$1" ] && [ -O "$1" ] && [ -w "$1" ] && [ ! -L "$1" ]; }
 

@@ -88,7 +88,9 @@ def agreed(tasks: Sequence[str], cluster: Cluster, certain: bool) -> bool:
 def end(cluster: Cluster, things: Sequence[Thing], tasks: Sequence[str], seconds: float | None) -> None:
     """Delete `things`; wait for up to `seconds` (None: not at all)."""
     from kubectl_sky import teardown
+    from kubectl_sky.ssh import keeping
 
+    keeping.taken_down(cluster, tasks)
     with Progress(f"Taking down {', '.join(tasks)}: {teardown.describe(things)}") as progress:
         teardown.delete(cluster, things)
         if seconds is not None:

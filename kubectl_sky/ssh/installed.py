@@ -1,8 +1,8 @@
 """~/.ssh/kubectl-sky: the hosts for plain ssh, as files. `tasks.json` is what is known; the others are made of it.
 
-    config       included by ~/.ssh/config
-    known_hosts  one line a task
-    proxy        starts this program, wherever it is, with the PATH of the shell that installed it
+config       included by ~/.ssh/config
+known_hosts  one line a task
+proxy        starts this program, wherever it is, with the PATH of the shell that installed it
 """
 
 from __future__ import annotations

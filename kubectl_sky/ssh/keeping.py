@@ -43,8 +43,12 @@ def tasks(cluster: Cluster, name: str | None = None) -> list[Task]:
 
 def all_of(cluster: Cluster, found: Iterable[Task]) -> Change:
     """Those of the cluster's namespace are `found` now."""
-    place = _task(cluster, "", "", []).place
-    return lambda before: [*(task for task in before if task.place != place), *found]
+    return lambda before: [*(task for task in before if not is_in(task, cluster)), *found]
+
+
+def is_in(task: Task, cluster: Cluster) -> bool:
+    """Whether it is a task of the cluster's namespace."""
+    return task.place == _task(cluster, "", "", []).place
 
 
 def launched(cluster: Cluster, name: str) -> None:
@@ -63,8 +67,16 @@ def taken_down(cluster: Cluster, gone: Iterable[str]) -> None:
 
 
 def without(before: list[Task], cluster: Cluster, gone: Iterable[str]) -> list[Task]:
-    place, gone = _task(cluster, "", "", []).place, set(gone)
-    return [task for task in before if task.place != place or task.name not in gone]
+    gone = set(gone)
+    return [task for task in before if task.name not in gone or not is_in(task, cluster)]
+
+
+def advice(cluster: Cluster, name: str) -> str:
+    """How to get a shell, for the end of a launch."""
+    if Folder().installed():
+        return f"ssh {name}"
+    plain = cluster.connection.command("ssh-config")
+    return f"{cluster.connection.command('ssh', name)} (plain `ssh {name}` too, after: {plain})"
 
 
 def _task(cluster: Cluster, name: str, public: str, pods: list[str]) -> Task:
