@@ -18,7 +18,7 @@ def code(
         typer.Option(
             "--editor",
             metavar="PROGRAM",
-            help="VS Code or one made of it (default: code, cursor, codium … on the PATH)",
+            help="VS Code or one made of it (default: what is on the PATH)",
         ),
     ] = None,
 ) -> int:

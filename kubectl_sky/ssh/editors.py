@@ -43,7 +43,7 @@ def absolute(way: client.Way, path: str | None) -> str:
         home, rest = ("~/", path[2:]) if path.startswith("~/") else ("", path)
         where = "~" if path == "~" else home + shlex.quote(rest)
         ask = f'p={where}; if [ -d "$p" ]; then cd -- "$p" && pwd; else ls -d -- "$p" && test "${{p#/}}" != "$p"; fi'
-    done = subprocess.run(way.ssh(ask), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(way.ssh(ask), capture_output=True, text=True)
     if done.returncode:
         said = (done.stderr.strip().splitlines() or [f"{path} is neither a folder nor an absolute path"])[-1]
         raise Failure(f"{way.host}: {said}")

@@ -45,10 +45,10 @@ class Host:
 def quick_exchange(version: str) -> bool:
     """Whether this ssh (`ssh -V`) should be told to use the fast key exchange; all is within TLS anyway.
 
-    The other one takes 0.3 s of computing a connection; ssh 10 and newer warn, at each connection, where it is not used.
+    The other one takes 0.3 s of computing a connection. ssh 10 and newer warn at each connection that does without.
     """
     found = re.match(r"OpenSSH_(\d+)", version)
-    return bool(found) and int(found[1]) < 10
+    return found is not None and int(found[1]) < 10
 
 
 def quoted(path: str) -> str:

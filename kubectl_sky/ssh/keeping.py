@@ -1,4 +1,4 @@
-"""Keeps the installed hosts as the cluster has them: for ssh-config all of a namespace, for launch and down one task."""
+"""Keeps the installed hosts as the cluster has them: ssh-config those of a namespace, launch and down one task's."""
 
 from __future__ import annotations
 
