@@ -339,6 +339,7 @@ def _ssh_container(plan: Plan) -> dict[str, Any]:
         "command": ["/bin/sh", "-c", SSH_SCRIPT],
         "volumeMounts": [
             {"name": "run", "mountPath": "/sky/run"},
+            {"name": "run", "mountPath": "/tmp"},  # sshd's sockets of forwarded agents, for the task to use
             {"name": "code", "mountPath": "/sky/code", "readOnly": True},
             {"name": "etc", "mountPath": "/sky/etc", "readOnly": True},
         ],

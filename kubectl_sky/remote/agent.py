@@ -15,7 +15,7 @@ import threading
 import time
 
 import wire
-from job import LOGS, Job
+from job import LOGS, Job, contract
 from nodes import Node
 
 TASK = wire.ETC + "/task.json"
@@ -121,6 +121,16 @@ class Agent:
             self.changed.wait_for(lambda: last in self.seen, LINGER_SECONDS)
             return last.state["exit"] or 0
 
+    def tell_variables(self):
+        """To each node, once all are up: ssh sessions have them before there is a job."""
+        for node in self.nodes:
+            node.up.wait()
+        for node in self.nodes:
+            try:
+                node.ask({"op": "environment", "env": contract(self.task, self.nodes, node.rank)})
+            except (OSError, wire.Cut):
+                pass  # its next job brings them
+
     def _watch_own_container(self):
         """The task's container ended, by itself or killed: the jobs are told so, and this container follows it."""
         with wire.connect(wire.SUPERVISOR, patience=120) as conn:
@@ -140,6 +150,7 @@ class Agent:
 
 
 def main():
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # sshd leaves a child behind for PID 1: the kernel reaps it for us
     threading.stack_size(256 << 10)
     os.makedirs(LOGS, exist_ok=True)
     with open(TASK) as f:
@@ -148,6 +159,7 @@ def main():
         agent.submit(agent.task["job"])
     listener = wire.listen(wire.AGENT)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    threading.Thread(target=agent.tell_variables, daemon=True).start()
 
     def accept():
         while True:

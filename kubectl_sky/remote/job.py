@@ -14,6 +14,19 @@ NODES_SECONDS = 1800.0  # the longest wait for a task's nodes once node 0 runs
 KILL_SECONDS = 5.0  # between asking a part to end and ending it
 
 
+def contract(task, nodes, rank):
+    """The variables of SkyPilot's contract that every job on these nodes gets."""
+    info = {"cluster_name": task["name"], "cloud": "Kubernetes", "region": task["context"], "zone": None}
+    return {
+        "SKYPILOT_NODE_IPS": "\n".join(node.info["ip"] for node in nodes),
+        "SKYPILOT_NUM_NODES": str(len(nodes)),
+        "SKYPILOT_NODE_RANK": str(rank),
+        "SKYPILOT_NUM_GPUS_PER_NODE": str(task["gpus"]),
+        "SKYPILOT_CLUSTER_INFO": json.dumps(info),
+        "SKYPILOT_USER": task["user"],
+    }
+
+
 class Job:
     """Its `state` is a dict: id, name, status, exit, reason, rank, submitted, started, ended (seconds since 1970)."""
 
@@ -145,23 +158,13 @@ class Job:
 
     def environment(self, rank, phase):
         """The variables of SkyPilot's contract, after the task's own."""
-        ips = "\n".join(node.info["ip"] for node in self.nodes)
-        gpus = str(self.task["gpus"])
-        info = {"cluster_name": self.task["name"], "cloud": "Kubernetes", "region": self.task["context"], "zone": None}
-        env = {"PYTHONUNBUFFERED": "1", **self.spec.get("envs", {})}
-        env.update(
-            SKYPILOT_NODE_IPS=ips,
-            SKYPILOT_NUM_NODES=str(len(self.nodes)),
-            SKYPILOT_NODE_RANK=str(rank),
-            SKYPILOT_NUM_GPUS_PER_NODE=gpus,
-            SKYPILOT_TASK_ID=self.task_id(),
-            SKYPILOT_CLUSTER_INFO=json.dumps(info),
-            SKYPILOT_USER=self.task["user"],
-            SKYPILOT_INTERNAL_JOB_ID=str(self.state["id"]),
-        )
+        env = {"PYTHONUNBUFFERED": "1", **self.spec.get("envs", {}), **contract(self.task, self.nodes, rank)}
+        env.update(SKYPILOT_TASK_ID=self.task_id(), SKYPILOT_INTERNAL_JOB_ID=str(self.state["id"]))
         if phase == "setup":
             env.update(
-                SKYPILOT_SETUP_NODE_IPS=ips, SKYPILOT_SETUP_NODE_RANK=str(rank), SKYPILOT_SETUP_NUM_GPUS_PER_NODE=gpus
+                SKYPILOT_SETUP_NODE_IPS=env["SKYPILOT_NODE_IPS"],
+                SKYPILOT_SETUP_NODE_RANK=str(rank),
+                SKYPILOT_SETUP_NUM_GPUS_PER_NODE=env["SKYPILOT_NUM_GPUS_PER_NODE"],
             )
         return env
 

@@ -1,6 +1,7 @@
 """The nodes of a task as node 0 sees them: a unix socket each, forwarded by ssh from the node's supervisor."""
 
 import os
+import signal
 import socket
 import threading
 import time
@@ -48,14 +49,21 @@ class Node:
             return
         while True:
             if self._resolves():
-                pid = os.posix_spawn(SSH, self._forward(), dict(os.environ))
+                pid = os.posix_spawn(SSH, self._forward(), dict(os.environ), setsigdef=[signal.SIGCHLD])
                 # its sshd may not be up yet, which ends our ssh; or its supervisor, which ends the greeting
                 greeted = ended = False
                 while not (greeted or ended):
                     greeted = self._greet(patience=0.2)
-                    ended = bool(os.waitpid(pid, 0 if greeted else os.WNOHANG)[0])
+                    ended = self._has_ended(pid, wait=greeted)
                     time.sleep(0.05)
             time.sleep(0.2)
+
+    @staticmethod
+    def _has_ended(pid, wait):
+        try:
+            return bool(os.waitpid(pid, 0 if wait else os.WNOHANG)[0])
+        except ChildProcessError:
+            return True  # and the kernel has reaped it: see agent.py
 
     def _resolves(self):
         try:

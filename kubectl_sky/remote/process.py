@@ -38,6 +38,16 @@ def shell():
     return None
 
 
+def login_shell():
+    """The shell that the image's passwd gives to our user; else its best one; else /bin/sh, which will not be found."""
+    try:
+        file = pwd.getpwuid(os.getuid()).pw_shell
+    except KeyError:
+        file = ""
+    refuses = os.path.basename(file) in ("nologin", "false")
+    return file if os.access(file, os.X_OK) and not refuses else shell() or "/bin/sh"
+
+
 def home():
     """The user's home, or a folder of the pod's own where the image has none that can be written."""
     candidates = [os.environ.get("HOME")]

@@ -1,6 +1,7 @@
 """sshd's ForceCommand: hands a person's session to the supervisor, which runs it in the task's container.
 
-The session gets this connection's own file descriptors, or a pty of the task container's devpts.
+The session gets this connection's own file descriptors, or a pty of the task container's devpts. When sshd goes away
+before the session's end, so do we, and the supervisor hangs up.
 """
 
 import array
@@ -17,7 +18,8 @@ import tty
 
 import wire
 
-PASSED = ("TERM", "LANG", "SSH_CONNECTION", "SSH_CLIENT", "SSH_AUTH_SOCK", "COLORTERM")
+# sshd's own words about this container; all else is the terminal's, the connection's, or what the client sent
+OURS = ("HOME", "LOGNAME", "MAIL", "PATH", "PWD", "SHELL", "SHLVL", "SSH_ORIGINAL_COMMAND", "SSH_TTY", "USER", "_")
 
 
 def request(command, is_tty):
@@ -25,8 +27,17 @@ def request(command, is_tty):
         argv = ["sftp-server"]
     else:
         argv = ["$SHELL", "-c", command] if command else ["$SHELL"]
-    env = {k: v for k, v in os.environ.items() if k in PASSED or k.startswith("LC_")}
+    env = {k: v for k, v in os.environ.items() if k not in OURS}
+    if "SSH_AUTH_SOCK" in env:
+        env["SSH_AUTH_SOCK"] = shared(env["SSH_AUTH_SOCK"])
     return {"op": "session", "argv": argv, "env": env, "tty": is_tty, "size": window(), "login": not command}
+
+
+def shared(agent):
+    """Where the task's container sees the socket of the forwarded agent, which its user may use then."""
+    os.chmod(os.path.dirname(agent), 0o711)
+    os.chmod(agent, 0o666)
+    return wire.RUN + agent[len("/tmp") :]  # this container's /tmp is the pod's /sky/run
 
 
 def window():
@@ -35,6 +46,15 @@ def window():
         return struct.unpack("HHHH", fcntl.ioctl(0, termios.TIOCGWINSZ, b"\0" * 8))[:2]
     except OSError:
         return (0, 0)
+
+
+def ended(conn):
+    """Waits for the session's end, or for sshd's."""
+    try:
+        sshd = os.pidfd_open(os.getppid())
+    except OSError:  # not in every sandbox
+        return True
+    return conn in select.select([conn, sshd], [], [])[0]
 
 
 def relay(master):
@@ -86,7 +106,7 @@ def main():
         for fd in (0, 1, 2):
             os.close(fd)
     try:
-        os._exit(reader.line()["exit"])
+        os._exit(reader.line()["exit"] if reader.buffer or ended(conn) else 255)
     except wire.Cut:
         os._exit(255)
 

@@ -5,28 +5,27 @@ Requests, one a connection, each a line of JSON with "op":
   follow   {id, offset}                  DATA frames from that byte of the job's log on, then END {exit, oom, limit}
   signal   {id, signal}                  to all processes of the job: {"found"}, whether it was started
   session  {argv, env, tty, size, login} + three file descriptors: {"pid"} (+ the pty's master), then {"exit"}
+  environment {env}                      the variables of the task for sessions, until a job brings its own: {}
   pipe     {argv}                        the connection becomes the program's stdin and stdout
   info     {}                            {ip, home, uid, sessions, session_ended}: see people.py for the last two
   hold     {}                            nothing: the connection lasts as long as this container
   exit     {code}                        ends the container
 """
 
-import json
 import os
 import select
 import signal
-import socket
 import sys
 import threading
-import time
 
+import children
 import links
 import people
 import process
+import sessions
 import wire
 
 JOBS = wire.RUN + "/jobs"
-SESSION_BIN = wire.RUN + "/bin"
 SETTLE = 0.1  # s without output after a job's end, when a process that it left behind still holds its output open
 
 
@@ -48,7 +47,7 @@ class Job:
         out, write = os.pipe()
         try:
             with open(os.devnull) as null:
-                self.pid = launch(self.ended, argv, env, cwd, [null.fileno(), write, write])
+                self.pid = children.launch(self.ended, argv, env, cwd, [null.fileno(), write, write])
         finally:
             os.close(write)
         threading.Thread(target=self._pump, args=(out,), daemon=True).start()
@@ -114,7 +113,7 @@ class Job:
 
     def signal(self, number):
         """To every process of the job's session, also those in process groups of their own."""
-        for pid in session_members(self.pid):
+        for pid in children.session_members(self.pid):
             try:
                 os.kill(pid, number)
             except ProcessLookupError:
@@ -122,18 +121,10 @@ class Job:
 
 
 jobs: dict = {}
-children: dict = {}  # pid -> what to call with its exit code
-lock = threading.RLock()  # held from fork to the entry in `children`: nobody is reaped before
+lock = threading.Lock()  # a job is started once, whoever asks
+variables: dict = {}  # of the newest job on this node: sessions get them too
 image_folder = os.getcwd()
 connections = people.Connections()
-
-
-def launch(on_exit, argv, env, cwd, fds, **options):
-    """process.spawn, and on_exit(code) when it ends."""
-    with lock:
-        pid = process.spawn(argv, env, cwd, fds, **options)
-        children[pid] = on_exit
-    return pid
 
 
 def write_all(fd, data):
@@ -143,19 +134,6 @@ def write_all(fd, data):
             view = view[os.write(fd, view) :]
         except OSError:
             return  # a full disk or a closed stdout must not end the job
-
-
-def session_members(sid):
-    """Pids of the session, from /proc."""
-    members = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                if os.getsid(int(name)) == sid:
-                    members.append(int(name))
-            except OSError:
-                pass
-    return members
 
 
 def read_number(path, key=None):
@@ -200,6 +178,8 @@ def start(conn, request):
                 env = process.environment(request.get("env", {}))
                 job.start(argv, env, process.folder(image_folder))
                 jobs[name] = job
+                variables.clear()
+                variables.update(request.get("env", {}))
     except process.NoShell as e:
         wire.send_line(conn, {"error": str(e)})
         return
@@ -209,154 +189,74 @@ def start(conn, request):
     wire.send_line(conn, {"pid": job.pid})
 
 
-def session(conn, request, fds):
-    master = None
-    if request.get("tty"):
-        master, slave = os.openpty()
-        process.resize(slave, *request["size"])
-        for fd in fds:
-            os.close(fd)
-        fds = [slave, slave, slave]
-    argv, first = request["argv"], None
-    if argv[0] == "$SHELL":
-        shell = process.shell()
-        argv = [shell or "/bin/sh"] + argv[1:]
-        first = "-" + os.path.basename(argv[0]) if request.get("login") else None
-    env = process.environment(request.get("env", {}))
-    env["PATH"] += ":" + SESSION_BIN  # rsync, scp and sftp-server, for images that have none
-    finished = threading.Event()
-    code = []
-
-    def on_exit(status):
-        code.append(status)
-        finished.set()
-        shut(conn)  # ends the recv below
-
-    try:
-        pid = launch(on_exit, argv, env, process.HOME, fds, tty=master is not None, first=first)
-    except OSError as e:
-        wire.send_line(conn, {"error": "%s: %s" % (argv[0], e.strerror), "exit": 127 if e.errno == 2 else 126})
-        return
-    finally:
-        for fd in set(fds):
-            os.close(fd)
-    head = json.dumps({"pid": pid}).encode() + b"\n"
-    socket.send_fds(conn, [head], [master] if master is not None else [])
-    if master is not None:
-        os.close(master)
-    try:
-        while not finished.is_set() and conn.recv(1):
-            pass
-    except OSError:
-        pass
-    if not finished.is_set():  # the person went away: hang up, as a terminal does
-        try:
-            os.killpg(pid, signal.SIGHUP)
-        except ProcessLookupError:
-            pass
-        return
-    wire.send_line(conn, {"exit": code[0]})
+def follow(conn, request):
+    jobs[request["id"]].follow(conn, request["offset"])
 
 
-def shut(conn):
-    try:
-        conn.shutdown(socket.SHUT_RD)
-    except OSError:
-        pass
+def send_signal(conn, request):
+    found = request["id"] in jobs
+    if found:
+        jobs[request["id"]].signal(request["signal"])
+    wire.send_line(conn, {"found": found})
+
+
+def session(conn, request):
+    sessions.serve(conn, request, variables)
+
+
+def environment(conn, request):
+    if not jobs:
+        variables.update(request["env"])
+    wire.send_line(conn, {})
 
 
 def pipe(conn, request):
     fd = conn.fileno()
     env = process.environment(request.get("env", {}))
-    launch(lambda code: None, request["argv"], env, process.HOME, [fd, fd, 2])
+    children.launch(lambda code: None, request["argv"], env, process.HOME, [fd, fd, 2])
 
 
-def reap():
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if not pid:
-            return
-        code = os.waitstatus_to_exitcode(status)
-        code = 128 - code if code < 0 else code
-        with lock:
-            call = children.pop(pid, None)  # none for what was orphaned and came to us
-        if call:
-            call(code)
+def info(conn, _request):
+    mine = {"ip": os.environ.get("SKY_POD_IP"), "home": process.HOME, "uid": os.getuid()}
+    wire.send_line(conn, {**mine, **connections.info()})
+
+
+def hold(conn, _request):
+    conn.recv(1)
+
+
+def leave(conn, request):
+    global exit_code
+    wire.send_line(conn, {})
+    exit_code = request["code"]
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+OPERATIONS = {
+    "start": start,
+    "follow": follow,
+    "signal": send_signal,
+    "session": session,
+    "environment": environment,
+    "pipe": pipe,
+    "info": info,
+    "hold": hold,
+    "exit": leave,
+}
 
 
 def serve(conn):
     try:
-        head, fds, _, _ = socket.recv_fds(conn, 1 << 16, 3, socket.MSG_CMSG_CLOEXEC)
+        head, fds = sessions.receive(conn)
         if not head:
             return
         request = wire.Reader(conn, head).line()
-        op = request["op"]
-        if op == "start":
-            start(conn, request)
-        elif op == "follow":
-            jobs[request["id"]].follow(conn, request["offset"])
-        elif op == "signal":
-            found = request["id"] in jobs
-            if found:
-                jobs[request["id"]].signal(request["signal"])
-            wire.send_line(conn, {"found": found})
-        elif op == "session":
-            session(conn, request, fds)
-        elif op == "pipe":
-            pipe(conn, request)
-        elif op == "info":
-            info = {"ip": os.environ.get("SKY_POD_IP"), "home": process.HOME, "uid": os.getuid()}
-            wire.send_line(conn, {**info, **connections.info()})
-        elif op == "hold":
-            conn.recv(1)
-        elif op == "exit":
-            wire.send_line(conn, {})
-            leave(request["code"])
+        OPERATIONS[request["op"]](conn, {**request, "fds": fds})
     except (OSError, wire.Cut, ValueError, KeyError) as e:
         if not isinstance(e, (BrokenPipeError, ConnectionResetError, wire.Cut)):
             print("kubectl-sky: %s: %s" % (type(e).__name__, e), file=sys.stderr, flush=True)
     finally:
         conn.close()
-
-
-def leave(code):
-    global exit_code
-    exit_code = code
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-def everything():
-    """Pids of all that runs in this container but us."""
-    if os.getpid() != 1:  # the pod shares its process namespace: only what we started, and theirs
-        return [pid for child in children for pid in session_members(child)]
-    return [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
-
-
-def end_everything():
-    """SIGTERM to all, SIGKILL to what is left after the grace period."""
-    grace = float(os.environ.get("SKY_GRACE", "10"))
-    for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, 1.0)):
-        for pid in everything():
-            try:
-                os.kill(pid, number)
-            except OSError:
-                pass
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            reap()
-            if not everything():
-                return
-            time.sleep(0.02)
-
-
-def link_session_tools():
-    os.makedirs(SESSION_BIN, exist_ok=True)
-    for name in ("rsync", "scp", "sftp-server"):
-        if not os.path.lexists(SESSION_BIN + "/" + name):
-            os.symlink("/sky/tools/bin/" + name, SESSION_BIN + "/" + name)
 
 
 def hold_alive():
@@ -375,7 +275,7 @@ def main():
     signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
     os.makedirs(JOBS, exist_ok=True)
     os.chmod(JOBS, 0o777)
-    link_session_tools()
+    sessions.link_tools()
     links.make(process.HOME)
     threading.stack_size(256 << 10)
     threading.Thread(target=hold_alive, daemon=True).start()
@@ -388,8 +288,8 @@ def main():
 
     threading.Thread(target=accept, daemon=True).start()
     while signal.sigwait(blocked) == signal.SIGCHLD:
-        reap()
-    end_everything()
+        children.reap()
+    children.end_everything(float(os.environ.get("SKY_GRACE", "10")))
     os._exit(exit_code)
 
 

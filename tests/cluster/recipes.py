@@ -31,6 +31,7 @@ TEST_IMAGES = (
     ),
     made_by("nvidia-smi", "sky-test/nvidia-smi:1", TOOLCHAIN, Cmd=["sh"]),
     made_by("rclone", "sky-test/rclone:1", DEBIAN, False, Entrypoint=["rclone"]),
+    made_by("own-sshd", "sky-test/own-sshd:1", DEBIAN, False, Cmd=["/usr/sbin/sshd", "-D"]),
     made_by("python", "sky-test/python:1", DEBIAN, False, Cmd=["python3"]),
 )  # fmt: skip
 

@@ -1,0 +1,71 @@
+"""The processes of the task's container, as its PID 1 sees them: started, reaped, and ended with the container."""
+
+import os
+import signal
+import threading
+import time
+
+import process
+
+callbacks: dict = {}  # pid -> what to call with its exit code
+lock = threading.Lock()  # held from fork to the entry in `callbacks`: nobody is reaped before
+
+
+def launch(on_exit, argv, env, cwd, fds, **options):
+    """process.spawn, and on_exit(code) when it ends."""
+    with lock:
+        pid = process.spawn(argv, env, cwd, fds, **options)
+        callbacks[pid] = on_exit
+    return pid
+
+
+def reap():
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not pid:
+            return
+        code = os.waitstatus_to_exitcode(status)
+        code = 128 - code if code < 0 else code
+        with lock:
+            call = callbacks.pop(pid, None)  # none for what was orphaned and came to us
+        if call:
+            call(code)
+
+
+def session_members(sid):
+    """Pids of the session, from /proc."""
+    members = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                if os.getsid(int(name)) == sid:
+                    members.append(int(name))
+            except OSError:
+                pass
+    return members
+
+
+def everything():
+    """Pids of all that runs in this container but us."""
+    if os.getpid() != 1:  # the pod shares its process namespace: only what we started, and theirs
+        return [pid for child in list(callbacks) for pid in session_members(child)]
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
+
+
+def end_everything(grace):
+    """SIGTERM to all, SIGKILL to what is left after `grace` seconds."""
+    for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, 1.0)):
+        for pid in everything():
+            try:
+                os.kill(pid, number)
+            except OSError:
+                pass
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            reap()
+            if not everything():
+                return
+            time.sleep(0.02)
