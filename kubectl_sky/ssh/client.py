@@ -18,11 +18,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kubectl_sky import cluster_objects, running
 from kubectl_sky.errors import Failure
-from kubectl_sky.ssh.hosts import Host, known_host
+from kubectl_sky.ssh.hosts import Host, known_host, quick_exchange, ssh_version
 from kubectl_sky.ssh.program import proxy_command
 
 if TYPE_CHECKING:
@@ -49,6 +49,15 @@ class Way:
         return shlex.join(["ssh", "-F", self.config])
 
 
+class Found(NamedTuple):
+    """A node that is up; `public` is its host key."""
+
+    name: str
+    node: int
+    pod: str
+    public: str
+
+
 def ssh(cluster: Cluster, name: str, node: int | None, command: list[str]) -> int:
     """Runs the ssh client to its end; returns its exit code. Raises Failure when there is nothing to connect to."""
     with way(cluster, name, node) as found:
@@ -64,18 +73,19 @@ def way(cluster: Cluster, name: str, node: int | None = None) -> Iterator[Way]:
     if not shutil.which("ssh"):
         raise Failure("ssh was not found on PATH", "install the OpenSSH client")
     cluster.kubectl()
-    name, node, pod, public = find(cluster, name, node)
-    host = name if node == 0 else f"{name}-{node}"
+    there = find(cluster, name, node)
+    host = there.name if there.node == 0 else f"{there.name}-{there.node}"
     with tempfile.TemporaryDirectory(prefix="kubectl-sky-ssh-") as folder:
         known, config = Path(folder, "known_hosts"), Path(folder, "config")
-        known.write_text(known_host("kubectl-sky", public))
-        block = Host([host], "kubectl-sky", proxy_command(cluster, name, node, pod), str(known)).block(fast=True)
+        known.write_text(known_host("kubectl-sky", there.public))
+        proxy = proxy_command(cluster, there.name, there.node, there.pod)
+        block = Host([host], "kubectl-sky", proxy, str(known)).block(quick_exchange(ssh_version()))
         config.write_text(block)
-        yield Way(str(config), host, name, node, pod)
+        yield Way(str(config), host, there.name, there.node, there.pod)
 
 
-def find(cluster: Cluster, name: str, node: int | None) -> tuple[str, int, str, str]:
-    """Task, node, pod and the public half of its host key. Raises Failure when that node is not up."""
+def find(cluster: Cluster, name: str, node: int | None) -> Found:
+    """The pod of a node, and how it is told from others. Raises Failure when that node is not up."""
     with ThreadPoolExecutor(2) as pool:
         pods = pool.submit(cluster_objects.pods, cluster, name)
         public = pool.submit(host_key, cluster, name)
@@ -85,7 +95,7 @@ def find(cluster: Cluster, name: str, node: int | None) -> tuple[str, int, str, 
     wanted = node or 0
     for pod in found:
         if cluster_objects.rank(pod) == wanted and running.task_up(pod):
-            return name, wanted, str(pod["metadata"]["name"]), public.result()
+            return Found(name, wanted, str(pod["metadata"]["name"]), public.result())
     raise not_up(cluster, name, wanted, len(found))
 
 

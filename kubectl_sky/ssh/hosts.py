@@ -1,9 +1,10 @@
-"""Nodes of tasks as `Host` blocks of a ssh_config, and as lines of a known_hosts file. Pure."""
+"""Nodes of tasks as `Host` blocks of a ssh_config, and as lines of a known_hosts file."""
 
 from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,6 +50,14 @@ def quick_exchange(version: str) -> bool:
     """
     found = re.match(r"OpenSSH_(\d+)", version)
     return found is not None and int(found[1]) < 10
+
+
+def ssh_version() -> str:
+    """What `ssh -V` says; nothing where there is no ssh."""
+    try:
+        return subprocess.run(["ssh", "-V"], capture_output=True, text=True, timeout=5).stderr
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
 
 
 def quoted(path: str) -> str:

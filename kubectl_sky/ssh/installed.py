@@ -13,7 +13,6 @@ import os
 import pwd
 import shlex
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -93,7 +92,9 @@ class Folder:
         """The include file."""
         taken = book.own_hosts(include.read(self.user_config).decode(errors="replace"))
         start = ["/bin/sh", str(self.path / "proxy")]
-        return book.config(tasks, start, str(self.path / "known_hosts"), taken, hosts.quick_exchange(ssh_version()))
+        return book.config(
+            tasks, start, str(self.path / "known_hosts"), taken, hosts.quick_exchange(hosts.ssh_version())
+        )
 
     def _write(self, change: Change) -> list[Task]:
         """A host that is in `config` has its key in known_hosts, at any moment."""
@@ -133,11 +134,3 @@ class Folder:
             yield
         finally:
             os.close(descriptor)
-
-
-def ssh_version() -> str:
-    """What `ssh -V` says; nothing where there is no ssh."""
-    try:
-        return subprocess.run(["ssh", "-V"], capture_output=True, text=True, timeout=5).stderr
-    except (OSError, subprocess.TimeoutExpired):
-        return ""

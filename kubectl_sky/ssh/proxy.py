@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kubectl_sky.errors import Failure, UsageError
+from kubectl_sky.errors import Failure, Unreachable, UsageError
 
 if TYPE_CHECKING:
     from kubectl_sky.api.connection import Connection
@@ -24,34 +26,32 @@ exec 9<>/sky/run/people; echo + >&9
 /usr/sbin/sshd -i -e -f /sky/code/sshd_people.conf 9>&-
 echo - >&9; exit 0"""
 SSHD = ["/bin/sh", "-c", SSHD_SCRIPT]
-GONE = ("(NotFound)", "container not found", "container is not running", "cannot exec", "completed pod")
+# what kubectl says of a pod that was replaced: nothing of ssh's has been read then
+GONE = ("(NotFound)", "container not found", "cannot exec in", "completed pod", "not have a host assigned")
+# its words for a connection that broke -> ours
+BROKEN = {
+    "i/o timeout": "the API server no longer answers",
+    "close 1006": "the API server ended it",
+    "unexpected EOF": "the API server ended it",
+    "reset by peer": "the API server ended it",
+    "broken pipe": "the API server ended it",
+    "command terminated": "sshd in the pod was ended",
+}
 
 
 def main(words: list[str], connection: Connection) -> int:
-    """`[--node=N] [--pod=POD] NAME`; returns the exit code."""
+    """Returns the exit code; Failure with 255 and the reason when there is no connection, or it was lost."""
     if "--help" in words or "-h" in words:
         print(__doc__)
         return 0
     name, node, pod = parse(words)
+    with suppress(OSError):
+        os.setsid()  # Ctrl-C is for ssh, which may be the master of other sessions
     try:
-        if pod:
-            code, said = converse(["kubectl", *connection.kubectl_flags()], pod)
-            if code == 0:
-                return 0
-            if not any(sign in said for sign in GONE):
-                raise lost(connection, name, node, said)
-        from kubectl_sky import kube
-        from kubectl_sky.ssh import client
-
-        cluster = kube.connect(connection)
-        _, _, now, _ = client.find(cluster, name, node)
-        code, said = converse(cluster.kubectl(), now)
-        if code:
-            raise lost(connection, name, node, said)
-        return 0
+        return connect(connection, name, node, pod)
     except Failure as failure:
-        failure.exit_code = EXIT
-        raise
+        hint = f"; {failure.hint}" if failure.hint else ""
+        raise Failure(f"{failure.message}{hint}", None, EXIT) from None
 
 
 def parse(words: list[str]) -> tuple[str, int, str | None]:
@@ -63,10 +63,31 @@ def parse(words: list[str]) -> tuple[str, int, str | None]:
     return names[0], int(flags.get("node", "0")), flags.get("pod")
 
 
-def converse(kubectl: list[str], pod: str) -> tuple[int, str]:
-    """Joins ssh (our stdin and stdout) and a sshd in the pod, to the end; kubectl's exit code and what it said."""
+def connect(connection: Connection, name: str, node: int, pod: str | None) -> int:
+    """To the pod that the node was, or else to the one that it is now; to the end of the session."""
+    if pod:
+        said = converse(["kubectl", *connection.kubectl_flags()], pod)
+        if said is None:
+            return 0
+        if not any(sign in said for sign in GONE):
+            raise lost(connection, name, node, said)
+    from kubectl_sky import kube
+    from kubectl_sky.ssh import client
+
+    cluster = kube.connect(connection)
+    said = converse(cluster.kubectl(), client.find(cluster, name, node).pod)
+    if said is None:
+        return 0
+    raise lost(connection, name, node, said)
+
+
+def converse(kubectl: list[str], pod: str) -> str | None:
+    """Joins ssh (our stdin and stdout) and a sshd in the pod. None at a good end, else what kubectl said."""
     argv = [*kubectl, "exec", "-i", pod, "-c", "ssh", "--", *SSHD]
-    process = subprocess.Popen(argv, stderr=subprocess.PIPE)
+    try:
+        process = subprocess.Popen(argv, stderr=subprocess.PIPE)
+    except FileNotFoundError:
+        raise Failure("kubectl was not found on PATH", "https://kubernetes.io/docs/tasks/tools/") from None
 
     def end(*_: object) -> None:
         process.kill()
@@ -75,12 +96,25 @@ def converse(kubectl: list[str], pod: str) -> tuple[int, str]:
     for number in (signal.SIGHUP, signal.SIGTERM):  # ssh's way to say that it has ended
         signal.signal(number, end)
     assert process.stderr
-    said = b"".join(process.stderr)
-    return process.wait(), said.decode(errors="replace").strip()
+    said = process.stderr.read().decode(errors="replace").strip()
+    return (said or "kubectl ended without a word") if process.wait() else None
 
 
 def lost(connection: Connection, name: str, node: int, said: str) -> Failure:
-    """What to tell when kubectl ended by itself."""
-    why = (said.splitlines() or ["kubectl ended without a word"])[-1].removeprefix("error: ")
+    """What to tell when kubectl ended by itself: of the task, if that has ended too, or else of the connection."""
+    from kubectl_sky import kube
+    from kubectl_sky.ssh import client
+
+    last = said.splitlines()[-1].removeprefix("error: ")
+    broken = next((words for sign, words in BROKEN.items() if sign in last), None)
+    try:
+        client.find(kube.connect(replace(connection, request_timeout="5s")), name, node)
+    except Unreachable as failure:
+        if not broken:
+            return failure
+    except Failure as failure:
+        return Failure(f"connection to {name} was lost: {failure.message}", failure.hint)
+    if not broken:
+        return Failure(f"cannot connect to {name}: {last}", connection.command("check"))
     again = connection.command("ssh", f"--node {node} {name}" if node else name)
-    return Failure(f"connection to {name} was lost: {why}; the job goes on: {again}")
+    return Failure(f"connection to {name} was lost: {broken}; the job goes on: {again}")
