@@ -220,7 +220,9 @@ def session(conn, request, fds):
     argv, first = request["argv"], None
     if argv[0] == "$SHELL":
         shell = process.shell()
-        argv = [shell or "/bin/sh"] + argv[1:]
+        # rsync and scp ask for a program and its words: they work in an image without a shell too
+        plain = None if shell or len(argv) < 2 else process.plain_words(argv[2])
+        argv = plain or [shell or "/bin/sh"] + argv[1:]
         first = "-" + os.path.basename(argv[0]) if request.get("login") else None
     env = process.environment(request.get("env", {}))
     env["PATH"] += ":" + SESSION_BIN  # rsync, scp and sftp-server, for images that have none
