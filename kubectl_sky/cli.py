@@ -5,7 +5,8 @@ A verb is one word, or two ("volumes ls"): a function with typer parameters in t
 
 Where flags end: everything after `--` belongs to the command to run. For verbs with `command_after=N`, so does
 everything from the word after the first N words on, unless that word is a task file (*.yaml, *.yml, -): then flags
-are read to the end. So `exec NAME ls -n`: -n is for ls; `exec -n ns NAME ls`, `launch task.yaml -c x`: ours.
+are read to the end. So `exec NAME ls -n`: -n is for ls; `exec -n ns NAME ls`, `launch task.yaml -c x`: ours. With
+`command_after=VERBATIM` all that follows the verb is for another program.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Verb(NamedTuple):
     command_after: int | None = None
 
 
+VERBATIM = -1
 RUN, LOOK, END, CHECK = "Run tasks", "Look at them", "End them", "Without a cluster"
 ADMIN, STORE = "For administrators", "Keep data"
 VERBS: dict[str, Verb] = {
@@ -36,6 +38,8 @@ VERBS: dict[str, Verb] = {
     "ssh": Verb("ssh:ssh", "Open a shell, or run a command, in a cluster", RUN, 1),
     "ssh-config": Verb("ssh_config:ssh_config", "Let plain ssh, and editors, reach the clusters", RUN),
     "code": Verb("code:code", "Open VS Code on a cluster", RUN),
+    "cp": Verb("cp:cp", "Copy files and folders to a cluster, or from it", RUN),
+    "rsync": Verb("rsync:rsync", "Run rsync with a cluster on one side", RUN, VERBATIM),
     "port-forward": Verb("port_forward:port_forward", "Reach ports of a cluster from this machine", RUN),
     "status": Verb("status:status", "List clusters and how they are", LOOK),
     "explain": Verb("explain:explain", "Say why a cluster is not running; what a task's field means", LOOK),
@@ -171,6 +175,8 @@ class Scan:
 
         `own` are the verb's own options (they win over connection flags) and whether a value follows each.
         """
+        if command_after == VERBATIM:
+            return args if args in (["--help"], ["-h"]) else ["--", *args]
         kept: list[str] = []
         words = 0
         while args:

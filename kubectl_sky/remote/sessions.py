@@ -45,7 +45,9 @@ def serve(conn, request, variables):
         fds = [slave, slave, slave]
     argv, shell, first = request["argv"], process.login_shell(), None
     if argv[0] == "$SHELL":
-        argv = [shell] + argv[1:]
+        # rsync and scp ask for a program and its words: they work in an image without a shell too
+        plain = None if process.shell() or len(argv) < 3 else process.plain_words(argv[2])
+        argv = plain or [shell] + argv[1:]
         first = "-" + os.path.basename(shell) if request.get("login") else None
     env = process.environment({"SHELL": shell, **variables, **request.get("env", {})})
     env["LOGNAME"] = env["USER"]

@@ -1,0 +1,149 @@
+"""Files between here and tasks: rsync over ssh, or scp where there is no rsync."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from typing import TYPE_CHECKING
+
+from kubectl_sky.errors import EXIT_INTERRUPT, Failure
+from kubectl_sky.ssh import client, places
+from kubectl_sky.ssh.client import Way
+from kubectl_sky.ssh.places import Copy, Place
+
+if TYPE_CHECKING:
+    from kubectl_sky.kube import Cluster
+
+# Modes, times and links, but not owners: what one copies is one's own. What is half here waits in a folder of its own,
+# so that a name never stands for half a file; times count to the nanosecond, or a quick change would be missed
+RSYNC = ("rsync", "-rlpt", "-s", "--partial-dir=.kubectl-sky-partial", "--modify-window=-1")
+PROGRESS = ("--human-readable", "--info=progress2")
+NEEDED = (3, 1, 3)  # the rsync that has all of these
+SCP = ("scp", "-r", "-p")
+CUT = (10, 12, 30, 35, 255)  # rsync's exit codes when the connection ends
+TRIES, PAUSE, GOOD = 5, 2.0, 30.0  # in a row; s between them; s after which a connection does not count as a failed one
+
+# rsync: [sender] link_stat "/root/x" failed: No such file or directory (2)
+TROUBLE = re.compile(r'rsync: (?:\[(?P<role>\w+)\] )?\w+[^"]* "(?P<path>.*)"[^"]*: (?P<why>[^:"]+?) \(\d+\)')
+WRITTEN_AS = re.compile(r"/(?:\.kubectl-sky-partial/)?\.([^/]+)\.\w{6}$")  # until a file is complete
+FOLLOWS = ("rsync error:", "rsync: connection unexpectedly closed", "rsync: [Receiver] write error: Broken pipe")
+
+
+def copy(cluster: Cluster, wanted: Copy, node: int | None = None, quiet: bool = False) -> None:
+    """Copies, over broken connections too. Raises Failure with what could not be copied and why."""
+    source, target = wanted.names
+    if source and target:
+        _between(cluster, wanted, node, quiet)
+        return
+    name = source or target
+    assert name
+    tries = 0
+    while tries < TRIES:
+        began = time.monotonic()
+        with client.way(cluster, name, node) as way:
+            wanted = settle(way, wanted)
+            again = cluster.connection.command("cp", shlex.join(map(str, (*wanted.sources, wanted.target))))
+            code, troubles = run(way, wanted, quiet)
+        if code == 0:
+            return
+        if code == EXIT_INTERRUPT:
+            raise Failure("stopped", f"this goes on from there: {again}", EXIT_INTERRUPT)
+        if troubles or code not in CUT:
+            raise _failure(troubles, code)
+        tries = 1 if time.monotonic() - began > GOOD else tries + 1
+        print("the connection broke; going on", file=sys.stderr)
+        time.sleep(PAUSE)
+    raise Failure(f"the connection to {name} broke {TRIES} times", f"this goes on from there: {again}")
+
+
+def _between(cluster: Cluster, wanted: Copy, node: int | None, quiet: bool) -> None:
+    """From one task to another, through a folder here."""
+    with tempfile.TemporaryDirectory(prefix="kubectl-sky-cp-") as passing:
+        copy(cluster, Copy(wanted.sources, Place(None, f"{passing}/")), node, quiet)
+        found = tuple(Place(None, os.path.join(passing, name)) for name in sorted(os.listdir(passing)))
+        copy(cluster, Copy(found, wanted.target), node, quiet)
+
+
+def settle(way: Way, wanted: Copy) -> Copy:
+    """The same copy in words that mean one thing to rsync, and the same when a part of it is done.
+
+    Rsync puts a folder into the target also where there is none yet; here the target then is the copy, as with `cp -r`.
+    """
+    sources, target = tuple(map(places.itself, wanted.sources)), wanted.target
+    if len(sources) > 1 or sources[0].pattern or target.into:
+        return Copy(sources, places.folder(target))
+    source = sources[0]
+    if source.into or not is_folder(way, source):
+        return Copy(sources, target)
+    if is_folder(way, target):
+        return Copy(sources, places.folder(target))
+    return Copy((places.inside(source),), target)
+
+
+def is_folder(way: Way, place: Place) -> bool:
+    """Whether a path is a folder, or a link to one."""
+    if place.name is None:
+        return os.path.isdir(place.path)
+    if not has_rsync():
+        return False  # scp asks by itself
+    argv = ["rsync", "--list-only", "-d", "-k", "-s", "-e", way.shell, "--", f"{way.host}:{place.argument()}"]
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True).stdout.startswith(b"d")
+
+
+def has_rsync() -> bool:
+    """Whether this machine has an rsync that is new enough; macOS' own is not."""
+    if not shutil.which("rsync"):
+        return False
+    said = subprocess.run(["rsync", "--version"], capture_output=True, text=True).stdout
+    found = re.match(r"rsync +version v?(\d+)\.(\d+)\.(\d+)", said)
+    return bool(found) and tuple(map(int, found.groups())) >= NEEDED  # type: ignore[union-attr]
+
+
+def run(way: Way, wanted: Copy, quiet: bool) -> tuple[int, list[str]]:
+    """One attempt: the exit code, and what could not be copied and why."""
+    words = [f"{way.host}:{one.argument()}" if one.name else one.argument() for one in (*wanted.sources, wanted.target)]
+    if has_rsync():
+        progress = PROGRESS if sys.stdout.isatty() and not quiet else ()
+        argv = [*RSYNC, *progress, "-e", way.shell, "--", *words]
+    else:
+        print("no rsync 3.1.3 or newer here: scp copies, which follows links and cannot go on", file=sys.stderr)
+        argv = [*SCP, *(["-q"] if quiet else []), "-F", way.config, "--", *words]
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    host = f"{way.host}:"
+    try:
+        return _listen(process, *(("", host) if wanted.target.name else (host, "")))
+    except KeyboardInterrupt:
+        process.wait()  # the terminal has told it too
+        return EXIT_INTERRUPT, []
+
+
+def _listen(process: subprocess.Popen[bytes], sender: str, receiver: str) -> tuple[int, list[str]]:
+    """Waits for rsync's end: exit code and troubles, as `PATH: why`, with the host where it is one there.
+
+    What it says besides is passed on.
+    """
+    assert process.stderr
+    troubles = []
+    for raw in process.stderr:
+        line = raw.decode(errors="replace").rstrip()
+        found = TROUBLE.match(line)
+        if found:
+            host = sender if found["role"] == "sender" else receiver
+            path = WRITTEN_AS.sub(r"/\1", found["path"])
+            troubles.append(f"{host}{path}: {found['why']}")
+        elif line and not line.startswith(FOLLOWS):
+            print(line, file=sys.stderr)
+    return process.wait(), troubles
+
+
+def _failure(troubles: list[str], code: int) -> Failure:
+    """One trouble is the message; of several each has its line."""
+    if not troubles:
+        return Failure(f"the copy ended with exit code {code}")
+    return Failure(troubles[0] if len(troubles) == 1 else "\n".join(["not all was copied:", *troubles]))
