@@ -40,6 +40,7 @@ VERBS: dict[str, Verb] = {
     "code": Verb("code:code", "Open VS Code on a cluster", RUN),
     "cp": Verb("cp:cp", "Copy files and folders to a cluster, or from it", RUN),
     "rsync": Verb("rsync:rsync", "Run rsync with a cluster on one side", RUN, VERBATIM),
+    "attach": Verb("attach:attach", "Connect this terminal to that of a running job", RUN),
     "port-forward": Verb("port_forward:port_forward", "Reach ports of a cluster from this machine", RUN),
     "status": Verb("status:status", "List clusters and how they are", LOOK),
     "explain": Verb("explain:explain", "Say why a cluster is not running; what a task's field means", LOOK),

@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kubectl_sky import cluster_objects, planning, podspec, running
+from kubectl_sky import attaching, cluster_objects, planning, podspec, running
 from kubectl_sky.errors import UsageError
 from kubectl_sky.files import collect, gitclone, uploading
 from kubectl_sky.output import Progress
@@ -16,8 +16,13 @@ if TYPE_CHECKING:
     from kubectl_sky.task import Task
 
 
-def execute(cluster: Cluster, name: str, task: Task, detach: bool) -> int:
-    """Sends the files, queues the job, follows it; returns its exit code. Raises Failure."""
+def execute(
+    cluster: Cluster, name: str, task: Task, detach: bool, tty: podspec.Tty | None = None, attached: str | None = None
+) -> int:
+    """Sends the files, queues the job, follows it; returns its exit code. Raises Failure.
+
+    `tty`: the job gets one; `attached`: the keys that detach this terminal from it, or None to see only its log.
+    """
     if not task.run:
         raise UsageError("there is nothing to run", cluster.connection.command("exec", f"{name} COMMAND"))
     with Progress() as progress, gitclone.fetched(task, progress) as source:
@@ -34,9 +39,9 @@ def execute(cluster: Cluster, name: str, task: Task, detach: bool) -> int:
         if files.mounts:
             uploading.send(cluster, files, head(), len(pods), progress)
         source.release()
-        spec = {**podspec.job_spec(replace(task, setup=None)), "cpus": task.resources.cpus}
+        spec = {**podspec.job_spec(replace(task, setup=None), tty), "cpus": task.resources.cpus}
         request = {"op": "submit", "spec": spec, "follow": not detach}
-        result = running.follow(cluster, name, request, task.num_nodes, head, progress)
+        result = attaching.follow(cluster, name, request, task.num_nodes, head, progress, attached)
         if detach:
             print(f"Queued. See it: {cluster.connection.command('logs', name)}", file=sys.stderr)
         return result

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import (
+    attaching,
     choosing,
     cluster_objects,
     exposing,
@@ -56,11 +57,12 @@ def launch(cluster: Cluster, task: Task, options: Options) -> int:
                 shell = keeping.advice(cluster, options.name)
                 print(f"{options.name} is up. Use it: {usage}\nA shell: {shell}", file=sys.stderr)
                 return 0
-            request = {"op": "submit", "spec": podspec.job_spec(task), "down": options.down}
+            request = {"op": "submit", "spec": podspec.job_spec(task, options.tty), "down": options.down}
         request["follow"] = not options.detach
         finder = running.Head(cluster, options.name, first=head)
+        nodes = min(task.num_nodes, there)
         try:
-            result = running.follow(cluster, options.name, request, min(task.num_nodes, there), finder, progress)
+            result = attaching.follow(cluster, options.name, request, nodes, finder, progress, options.attached)
         except Failure:
             _leave(cluster, options)
             raise

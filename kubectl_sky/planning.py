@@ -30,6 +30,8 @@ class Options:
     timeout: float | None = None  # s until node 0 must be up; None: as configured
     exposure: ports.Exposure = field(default_factory=ports.Exposure)
     privileged_mounts: bool = False  # of buckets; agreed to with this launch
+    tty: podspec.Tty | None = None  # of its job
+    attached: str | None = None  # the keys that detach this terminal from the job's; None: only its log is shown
 
 
 def code() -> dict[str, str]:
@@ -48,7 +50,7 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
     if problems := unmountable(task, options.name, found, chosen.request.key if chosen.request else None):
         raise TaskErrors(problems)
     chosen, own = replace(chosen, task=task), settings.load()
-    job = podspec.job_spec(task) if not has_files(task) and (task.run or task.setup) else None
+    job = podspec.job_spec(task, options.tty) if not has_files(task) and (task.run or task.setup) else None
     made = podspec.Plan(
         task=task,
         name=options.name,

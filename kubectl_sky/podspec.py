@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from kubectl_sky import names, needs, podmerge, quantity, scheduling
 from kubectl_sky.capacity.device_request import DeviceRequest
@@ -76,6 +76,14 @@ class Identity:
     public: str
 
 
+class Tty(NamedTuple):
+    """The terminal of a job on its first node."""
+
+    rows: int
+    columns: int
+    term: str  # what it is called: $TERM
+
+
 @dataclass(frozen=True)
 class Plan:
     """All that a rendering depends on."""
@@ -125,15 +133,17 @@ def has_secrets(plan: Plan) -> bool:
     return bool(plan.task.secrets or given)
 
 
-def job_spec(task: Task, envs: dict[str, str] | None = None) -> dict[str, Any]:
+def job_spec(task: Task, tty: Tty | None = None) -> dict[str, Any]:
     """What the agent in the pod is told to run."""
+    envs = {**({"TERM": tty.term} if tty else {}), **task.envs, **task.secrets}
     return {
         "name": task.name,
         "setup": task.setup,
         "run": task.run,
-        "envs": {k: v for k, v in {**task.envs, **task.secrets, **(envs or {})}.items() if k not in DOCKER_LOGIN},
+        "envs": {k: v for k, v in envs.items() if k not in DOCKER_LOGIN},
         "gpus": needs.gpus(task),
         "num_nodes": task.num_nodes,
+        "tty": [tty.rows, tty.columns] if tty else None,
     }
 
 

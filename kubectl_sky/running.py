@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -80,8 +81,8 @@ def unknown(cluster: Cluster, name: str) -> Failure:
 class Talk:
     """Tells a person how the job is, on stderr."""
 
-    def __init__(self, progress: Progress, nodes: int):
-        self.progress, self.nodes, self.status, self.told = progress, nodes, "", ""
+    def __init__(self, progress: Progress, nodes: int, leave: str = "Ctrl-C"):
+        self.progress, self.nodes, self.leave, self.status, self.told = progress, nodes, leave, "", ""
 
     def state(self, state: dict[str, Any]) -> None:
         status = state.get("status", "")
@@ -93,7 +94,7 @@ class Talk:
             if status == "SETTING_UP":
                 self.progress.line(f"Setting up on {where}")
             elif status == "RUNNING":
-                self.progress.line(f"Job {state['id']} runs on {where} (Ctrl-C detaches, it runs on)")
+                self.progress.line(f"Job {state['id']} runs on {where} ({self.leave} detaches, it runs on)")
         self.status = status
 
     def trouble(self, text: str) -> None:
@@ -110,16 +111,22 @@ def follow(
     head: Head,
     progress: Progress,
     only: int | None = None,
+    leave: str = "Ctrl-C",
+    watch: Callable[[dict[str, Any]], None] = lambda state: None,
 ) -> int:
     """Sends `request` (submit or follow) and prints what comes; returns the job's exit code. Raises Failure.
 
-    `nodes` is how many speak; `only` the one of them to be heard.
+    `nodes` is how many speak; `only` the one of them to be heard; `leave`: the keys that detach, in words; `watch` is
+    told each change of the job's state, and what it raises ends this.
     """
-    talk = Talk(progress, nodes)
+    talk = Talk(progress, nodes, leave)
+
+    def told(state: dict[str, Any]) -> None:
+        talk.state(state)
+        watch(state)
+
     printer = Printer(nodes, colour(sys.stdout), only)
-    follower = Follower(
-        cluster, request, printer, head, talk.state, talk.trouble, lambda state: _alive(cluster, name, state)
-    )
+    follower = Follower(cluster, request, printer, head, told, talk.trouble, lambda state: _alive(cluster, name, state))
     try:
         state = follower.run()
     except KeyboardInterrupt:

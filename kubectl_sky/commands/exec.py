@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from kubectl_sky.commands.taskflags import TaskFlags, read_task, with_task_flags
+from kubectl_sky.commands.ttyflags import DETACH_KEYS, STDIN, TTY, wanted
 
 
 @with_task_flags
@@ -18,6 +19,9 @@ def exec_(
         list[str] | None, typer.Argument(metavar="FILE | COMMAND...", help="A task file, or a command")
     ] = None,
     detach: Annotated[bool, typer.Option("-d", "--detach-run", help="Return when the job is queued")] = False,
+    tty: TTY = False,
+    stdin: STDIN = False,
+    detach_keys: DETACH_KEYS = None,
 ) -> int:
     """Run more in a cluster that is up: no setup; the workdir is sent again if there is one.
 
@@ -27,6 +31,7 @@ def exec_(
     \b
     Examples:
       kubectl sky exec train nvidia-smi
+      kubectl sky exec -it train -- python -m pdb train.py
       kubectl sky exec train task.yaml --env LR=0.2
       kubectl sky exec -d --gpus 1 train -- python eval.py
     """
@@ -34,4 +39,5 @@ def exec_(
 
     task = read_task(entry or [], flags)
     planning.check_supported(task)
-    return executing.execute(kube.connect(ctx.obj), cluster_name, task, detach)
+    terminal, keys = wanted(tty, stdin, detach, detach_keys)
+    return executing.execute(kube.connect(ctx.obj), cluster_name, task, detach, terminal, keys)

@@ -8,6 +8,7 @@ import typer
 
 from kubectl_sky.commands.configflag import CONFIG, configured
 from kubectl_sky.commands.taskflags import TaskFlags, read_task, with_task_flags
+from kubectl_sky.commands.ttyflags import DETACH_KEYS, STDIN, TTY, wanted
 from kubectl_sky.errors import UsageError
 
 
@@ -25,6 +26,9 @@ def launch(
     detach: Annotated[bool, typer.Option("-d", "--detach-run", help="Return when the job is handed over")] = False,
     down: Annotated[bool, typer.Option("--down", help="Take the cluster down after its last job")] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="For SkyPilot's habit: launch never asks")] = False,  # noqa: ARG001
+    tty: TTY = False,
+    stdin: STDIN = False,
+    detach_keys: DETACH_KEYS = None,
     expose: Annotated[
         str | None,
         typer.Option(
@@ -88,7 +92,10 @@ def launch(
     seconds = limits.given(provision_timeout)
     cluster = kube.connect(ctx.obj)
     exposure = exposing.wanted(expose, task.resources, task.settings(cluster.context).ports)
-    options = planning.Options(planning.name_of(task, cluster_name), detach, down, seconds, exposure, privileged_mounts)
+    terminal, keys = wanted(tty, stdin, detach, detach_keys)
+    options = planning.Options(
+        planning.name_of(task, cluster_name), detach, down, seconds, exposure, privileged_mounts, terminal, keys
+    )
     if mode:
         return dryrun.run(cluster, task, options, mode, show_secrets)
     return launching.launch(cluster, task, options)

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from kubectl_sky.errors import UsageError
+
 
 def ssh(
     ctx: typer.Context,
@@ -14,6 +16,12 @@ def ssh(
         list[str] | None, typer.Argument(metavar="[COMMAND]...", help="Run it (default: a shell)")
     ] = None,
     node: Annotated[int | None, typer.Option("--node", metavar="RANK", min=0, help="The node (default: 0)")] = None,
+    persist: Annotated[
+        bool, typer.Option("--persist", help="A shell that stays when the connection breaks: this comes back to it")
+    ] = False,
+    session: Annotated[
+        str | None, typer.Option("--session", metavar="WORD", help="With --persist: which, to have several")
+    ] = None,
 ) -> int:
     """Open a shell, or run a command, in the task's container.
 
@@ -24,8 +32,13 @@ def ssh(
       kubectl sky ssh train
       kubectl sky ssh train nvidia-smi
       kubectl sky ssh --node 1 train
+      kubectl sky ssh --persist train          # Ctrl-P Ctrl-Q detaches; the same again comes back
     """
-    from kubectl_sky import kube
+    from kubectl_sky import kube, persisting
     from kubectl_sky.ssh import client
 
+    if session and not persist:
+        raise UsageError("--session is for shells that stay", "add --persist")
+    if persist:
+        return persisting.shell(kube.connect(ctx.obj), name, node, session or "", command or [])
     return client.ssh(kube.connect(ctx.obj), name, node, command or [])

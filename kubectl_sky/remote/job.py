@@ -42,6 +42,7 @@ class Job:
         self.state = {
             "id": number,
             "name": spec.get("name"),
+            "tty": bool(spec.get("tty")),
             "status": "PENDING",
             "exit": None,
             "reason": None,
@@ -135,8 +136,9 @@ class Job:
         return failed[0] if failed else None
 
     def _part(self, node, part, script, env):
+        tty = self.spec.get("tty") if node.rank == 0 and part.endswith(".run") else None
         try:
-            result = node.run(part, script, env, lambda data: self.append(node.rank, data))
+            result = node.run(part, script, env, lambda data: self.append(node.rank, data), tty=tty)
         except Lost:
             return 255, "lost"
         if "error" in result:

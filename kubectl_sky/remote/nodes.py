@@ -92,7 +92,7 @@ class Node:
             wire.send_line(conn, request)
             return wire.Reader(conn).line()
 
-    def run(self, name, script, env, on_output):
+    def run(self, name, script, env, on_output, tty=None):
         """Starts a job's part on this node and follows it to its end. Returns {exit, oom, limit} or {error}.
 
         A broken way to the node is mended: the part runs on meanwhile, and its output goes on where it stopped.
@@ -100,7 +100,7 @@ class Node:
         offset, deadline = 0, None
         while True:
             try:
-                answer = self.ask({"op": "start", "id": name, "script": script, "env": env})
+                answer = self.ask({"op": "start", "id": name, "script": script, "env": env, "tty": tty})
                 if "error" in answer:
                     return answer
                 with wire.connect(self.path) as conn:

@@ -34,15 +34,8 @@ def receive(conn):
     return data, list(descriptors)
 
 
-def serve(conn, request, variables):
-    """Starts it, hands the master of its pty over, waits for its end. `variables` are the task's own."""
-    master, fds = None, request["fds"]
-    if request.get("tty"):
-        master, slave = os.openpty()
-        process.resize(slave, *request["size"])
-        for fd in fds:
-            os.close(fd)
-        fds = [slave, slave, slave]
+def program(request, variables):
+    """(argv, environment, argv's first word as the program is to see it, or None) of what a person runs."""
     argv, shell, first = request["argv"], process.login_shell(), None
     if argv[0] == "$SHELL":
         # rsync and scp ask for a program and its words: they work in an image without a shell too
@@ -52,6 +45,19 @@ def serve(conn, request, variables):
     env = process.environment({"SHELL": shell, **variables, **request.get("env", {})})
     env["LOGNAME"] = env["USER"]
     env["PATH"] += ":" + BIN  # rsync, scp and sftp-server, for images that have none
+    return argv, env, first
+
+
+def serve(conn, request, variables):
+    """Starts it, hands the master of its pty over, waits for its end. `variables` are the task's own."""
+    master, fds = None, request["fds"]
+    if request.get("tty"):
+        master, slave = os.openpty()
+        process.resize(slave, *request["size"])
+        for fd in fds:
+            os.close(fd)
+        fds = [slave, slave, slave]
+    argv, env, first = program(request, variables)
     finished = threading.Event()
     code = []
 

@@ -1,11 +1,14 @@
 """PID 1 of the task container: starts programs when it is asked to over a unix socket, reaps, keeps their logs.
 
 Requests, one a connection, each a line of JSON with "op":
-  start    {id, script, env}             starts a job; answers {"pid"} or {"error"}; asked again, it does nothing
+  start    {id, script, env, tty}        starts a job; answers {"pid"} or {"error"}; asked again, it does nothing;
+                                         tty: [rows, columns] of its terminal, or null for none
   follow   {id, offset}                  DATA frames from that byte of the job's log on, then END {exit, oom, limit}
   signal   {id, signal}                  to all processes of the job: {"found"}, whether it was started
   session  {argv, env, tty, size, login} + three file descriptors: {"pid"} (+ the pty's master), then {"exit"}
   environment {env}                      the variables of the task for sessions, until a job brings its own: {}
+  attach   {id, size, start, env}        a job's terminal, or a kept one, which `start` makes {argv, login}; answers
+                                         {} or {"error", "exit"}, then frames: see terminal.py
   pipe     {argv}                        the connection becomes the program's stdin and stdout
   info     {}                            {ip, home, uid, sessions, session_ended}: see people.py for the last two
   hold     {}                            nothing: the connection lasts as long as this container
@@ -24,18 +27,21 @@ import people
 import process
 import sessions
 import wire
+from terminal import Terminal
 
 JOBS = wire.RUN + "/jobs"
 SETTLE = 0.1  # s without output after a job's end, when a process that it left behind still holds its output open
+SOON = 5.0  # s
 
 
 class Job:
-    """A program with a log: a file, and the container's stdout."""
+    """A program with a log: a file, and the container's stdout; and with a terminal, if it is given its size."""
 
-    def __init__(self, name):
+    def __init__(self, name, tty=None):
         self.log = "%s/%s.log" % (JOBS, name)
         self.changed = threading.Condition()
         self.size = 0
+        self.terminal = Terminal(*tty) if tty else None
         self.pid = None
         self.exit = None  # as a shell says it: 128 + the signal's number when a signal ended it
         self.done = False
@@ -43,11 +49,13 @@ class Job:
         self.oom_before = oom_kills()
         self.wake, self._wake = os.pipe()
 
-    def start(self, argv, env, cwd):
-        out, write = os.pipe()
+    def start(self, argv, env, cwd, first=None):
+        terminal = self.terminal
+        out, write = (terminal.master, terminal.slave) if terminal else os.pipe()
         try:
             with open(os.devnull) as null:
-                self.pid = children.launch(self.ended, argv, env, cwd, [null.fileno(), write, write])
+                fds = [write if terminal else null.fileno(), write, write]
+                self.pid = children.launch(self.ended, argv, env, cwd, fds, tty=bool(terminal), first=first)
         finally:
             os.close(write)
         threading.Thread(target=self._pump, args=(out,), daemon=True).start()
@@ -66,7 +74,7 @@ class Job:
             while True:
                 ready = dict(poll.poll(SETTLE * 1000 if self.exit is not None and not self.done else None))
                 if out in ready:
-                    data = os.read(out, 1 << 16)
+                    data = read(out)
                     if data:
                         self._write(log, data)
                         continue
@@ -78,8 +86,11 @@ class Job:
         while self.exit is None:
             select.select([self.wake], [], [])
         self._finish()
+        os.close(out)
 
     def _write(self, log, data):
+        if self.terminal:
+            self.terminal.put(data)
         write_all(1, data)
         if self.done:
             return
@@ -89,6 +100,8 @@ class Job:
             self.changed.notify_all()
 
     def _finish(self):
+        if self.terminal:
+            self.terminal.end(self.exit)
         with self.changed:
             self.done = True
             self.changed.notify_all()
@@ -120,11 +133,31 @@ class Job:
                 pass
 
 
+class Kept(Job):
+    """A program whose terminal is all of its output: a shell that outlives the connections to it."""
+
+    def __init__(self, size):
+        super().__init__("")
+        self.log = os.devnull
+        self.terminal: Terminal = Terminal(*size)
+
+    def _write(self, log, data):
+        self.terminal.put(data)
+
+
 jobs: dict = {}
-lock = threading.Lock()  # a job is started once, whoever asks
+kept: dict = {}
+lock = threading.Condition()  # a job is started once, whoever asks; notified then
 variables: dict = {}  # of the newest job on this node: sessions get them too
 image_folder = os.getcwd()
 connections = people.Connections()
+
+
+def read(fd):
+    try:
+        return os.read(fd, 1 << 16)
+    except OSError:
+        return b""  # nobody holds the terminal open any more
 
 
 def write_all(fd, data):
@@ -172,12 +205,13 @@ def start(conn, request):
         with lock:
             job = jobs.get(name)
             if job is None:
-                job = Job(name)
+                job = Job(name, request.get("tty"))
                 argv = process.command(request["script"], "%s/%s.sh" % (JOBS, name))
                 open(job.log, "ab").close()
                 env = process.environment(request.get("env", {}))
                 job.start(argv, env, process.folder(image_folder))
                 jobs[name] = job
+                lock.notify_all()
                 variables.clear()
                 variables.update(request.get("env", {}))
     except process.NoShell as e:
@@ -187,6 +221,34 @@ def start(conn, request):
         wire.send_line(conn, {"error": process.why_not(e, request.get("env", {}))})
         return
     wire.send_line(conn, {"pid": job.pid})
+
+
+def attach(conn, request):
+    try:
+        terminal = find_terminal(request)
+    except OSError as e:
+        wire.send_line(conn, {"error": "%s: %s" % (e.filename, e.strerror), "exit": 127 if e.errno == 2 else 126})
+        return
+    if terminal is None:
+        wire.send_line(conn, {"error": "there is no such terminal", "exit": 1})
+        return
+    wire.send_line(conn, {})
+    terminal.attach(conn, request["size"])
+
+
+def find_terminal(request):
+    """The terminal asked for; None if there is none. Raises OSError when what is to run in it cannot be started."""
+    name, new = request["id"], request["start"]
+    with lock:
+        if new and (name not in kept or kept[name].done):
+            shell = Kept(request["size"])
+            argv, env, first = sessions.program({**new, "env": request["env"]}, variables)
+            shell.start(argv, env, process.HOME, first)
+            kept[name] = shell
+        # a job that was said to run is about to be started here
+        lock.wait_for(lambda: name in kept or name in jobs, SOON)
+        found = kept.get(name) or jobs.get(name)
+    return found and found.terminal
 
 
 def follow(conn, request):
@@ -237,6 +299,7 @@ OPERATIONS = {
     "follow": follow,
     "signal": send_signal,
     "session": session,
+    "attach": attach,
     "environment": environment,
     "pipe": pipe,
     "info": info,
