@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import attaching, cluster_objects, planning, podspec, running
+from kubectl_sky import attaching, cluster_objects, needs, planning, podspec, queues, running
 from kubectl_sky.errors import UsageError
 from kubectl_sky.files import collect, gitclone, uploading
 from kubectl_sky.output import Progress
@@ -16,13 +16,19 @@ if TYPE_CHECKING:
     from kubectl_sky.task import Task
 
 
-def execute(
-    cluster: Cluster, name: str, task: Task, detach: bool, tty: podspec.Tty | None = None, attached: str | None = None
-) -> int:
-    """Sends the files, queues the job, follows it; returns its exit code. Raises Failure.
+@dataclass(frozen=True)
+class Options:
+    """`tty`: the job gets one; `attached`: the keys that detach this terminal from it, None to see only its log."""
 
-    `tty`: the job gets one; `attached`: the keys that detach this terminal from it, or None to see only its log.
-    """
+    detach: bool = False
+    tty: podspec.Tty | None = None
+    attached: str | None = None
+    after: tuple[queues.After, ...] = ()
+    priority: int | None = None  # None: the task's
+
+
+def execute(cluster: Cluster, name: str, task: Task, options: Options) -> int:
+    """Sends the files, queues the job, follows it; returns its exit code. Raises Failure."""
     if not task.run:
         raise UsageError("there is nothing to run", cluster.connection.command("exec", f"{name} COMMAND"))
     with Progress() as progress, gitclone.fetched(task, progress) as source:
@@ -39,10 +45,12 @@ def execute(
         if files.mounts:
             uploading.send(cluster, files, head(), len(pods), progress)
         source.release()
-        spec = {**podspec.job_spec(replace(task, setup=None), tty), "cpus": task.resources.cpus}
-        request = {"op": "submit", "spec": spec, "follow": not detach}
-        result = attaching.follow(cluster, name, request, task.num_nodes, head, progress, attached)
-        if detach:
+        spec = {**podspec.job_spec(replace(task, setup=None), options.tty), **demand(task), "after": options.after}
+        if options.priority is not None:
+            spec["priority"] = options.priority
+        request = {"op": "submit", "spec": spec, "follow": not options.detach}
+        result = attaching.follow(cluster, name, request, task.num_nodes, head, progress, options.attached)
+        if options.detach:
             print(f"Queued. See it: {cluster.connection.command('logs', name)}", file=sys.stderr)
         return result
 
@@ -59,3 +67,10 @@ def _check_buckets(cluster: Cluster, name: str, task: Task, progress: Progress) 
             f"{command('down', name)}, then launch the task; or launch it under another name: -c NAME",
         )
     progress.line(f"Its buckets stay as they were when {name} started: exec neither copies nor uploads")
+
+
+def demand(task: Task) -> dict[str, Any]:
+    """What a job holds of each of its nodes; what it leaves open is little or nothing."""
+    wanted = task.resources
+    part = [one.count for one in wanted.accelerators[:1] if one.count < 1]
+    return {"cpus": wanted.cpus, "memory": wanted.memory, "gpus": part[0] if part else needs.gpus(task)}

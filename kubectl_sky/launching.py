@@ -57,7 +57,9 @@ def launch(cluster: Cluster, task: Task, options: Options) -> int:
                 shell = keeping.advice(cluster, options.name)
                 print(f"{options.name} is up. Use it: {usage}\nA shell: {shell}", file=sys.stderr)
                 return 0
-            request = {"op": "submit", "spec": podspec.job_spec(task, options.tty), "down": options.down}
+            request = {"op": "submit", "spec": podspec.job_spec(task, options.tty)}
+            if options.autostop:
+                request["autostop"] = options.autostop.as_dict()
         request["follow"] = not options.detach
         finder = running.Head(cluster, options.name, first=head)
         nodes = min(task.num_nodes, there)
@@ -77,7 +79,7 @@ def launch(cluster: Cluster, task: Task, options: Options) -> int:
 
 def _leave(cluster: Cluster, options: Options) -> None:
     """After --down, with its end seen, nothing is kept for a later look."""
-    if options.down and not options.detach:
+    if options.autostop and options.autostop.at_once and not options.detach:
         cluster_objects.remove(cluster, options.name)
         keeping.taken_down(cluster, [options.name])
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from kubectl_sky import identity, images, names, optimizer, podspec, registry, settings
 from kubectl_sky import task as tasks
+from kubectl_sky.autostop import Policy
 from kubectl_sky.buckets import access
 from kubectl_sky.errors import TaskErrors, UsageError
 from kubectl_sky.parts import claims, ports, volumes
@@ -26,7 +27,7 @@ SECRET_LIMIT = 1 << 20
 class Options:
     name: str
     detach: bool = False
-    down: bool = False
+    autostop: Policy | None = None
     timeout: float | None = None  # s until node 0 must be up; None: as configured
     exposure: ports.Exposure = field(default_factory=ports.Exposure)
     privileged_mounts: bool = False  # of buckets; agreed to with this launch
@@ -62,7 +63,7 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
         job=job,
         request=chosen.request,
         parts=(*_parts(chosen, options, found, own), *registry.parts(task, options.name, own)),
-        down=options.down,
+        autostop=options.autostop,
         annotations={SHAPE: json.dumps(shape(task)), **ports.told(task.resources.ports, options.exposure)},
     )
     if len(json.dumps(job)) > SECRET_LIMIT - 8192:

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from kubectl_sky import names, needs, podmerge, quantity, scheduling
+from kubectl_sky.autostop import Policy
 from kubectl_sky.capacity.device_request import DeviceRequest
 from kubectl_sky.capacity.nodes import Node
 from kubectl_sky.config import applying
@@ -29,13 +30,25 @@ OWN_CPU = 0.01
 OWN_RESOURCES = {"requests": {"cpu": quantity.number(OWN_CPU), "memory": "32Mi"}, "limits": {"memory": "512Mi"}}
 RESTRICTED_UID = 1000  # of the task where Pod Security forbids root and nobody chose a uid
 GRACE_SECONDS = 30
-KEEP_FAILED_SECONDS = 86400  # how long a task that ended by itself stays to be looked at
+KEEP_SECONDS = 86400  # how long a task that ended by itself stays to be looked at
 KEEP_DOWN_SECONDS = 3600  # the same after --down
 HIDDEN = "<hidden: --show-secrets>"
 PYTHON = ["/sky/tools/bin/python3", "-SE"]
-# node 0 runs the agent; the others a sshd for it, which ends when the supervisor lets go of the fifo
+# node 0 runs the agent, again if it is killed; the others a sshd for it, which ends when the supervisor lets go of the
+# fifo
 SSH_SCRIPT = """\
-[ "${JOB_COMPLETION_INDEX:-0}" = 0 ] && exec /sky/tools/bin/python3 -SE /sky/code/agent.py
+if [ "${JOB_COMPLETION_INDEX:-0}" = 0 ]; then
+  while :; do
+    /sky/tools/bin/python3 -SE /sky/code/agent.py &
+    agent=$!
+    trap 'kill $agent; exit 0' TERM
+    wait $agent
+    code=$?
+    [ $code -gt 1 ] || exit $code
+    echo "kubectl-sky: the agent ended ($code) and is started again" >&2
+    sleep 1
+  done
+fi
 [ -p /sky/run/alive ] || mkfifo -m 666 /sky/run/alive 2>/dev/null
 /usr/sbin/sshd -D -e -f /sky/code/sshd_nodes.conf &
 sshd=$!
@@ -43,6 +56,14 @@ trap 'kill $sshd; exit 0' TERM
 (read -r end < /sky/run/alive; kill $sshd) &
 wait $sshd
 """
+VISIBLE = {
+    "nvidia.com": ["CUDA_VISIBLE_DEVICES"],
+    "amd.com": ["ROCR_VISIBLE_DEVICES"],
+    "gpu.intel.com": ["ZE_AFFINITY_MASK"],
+    "habana.ai": ["HABANA_VISIBLE_MODULES"],
+    "aws.amazon.com": ["NEURON_RT_VISIBLE_CORES"],
+    "google.com": ["TPU_VISIBLE_CHIPS"],
+}
 HARDENED = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
@@ -98,7 +119,7 @@ class Plan:
     job: dict[str, Any] | None  # the first job; None when files must be sent before it
     request: DeviceRequest | None = None  # of accelerators
     parts: tuple[Part, ...] = ()
-    down: bool = False
+    autostop: Policy | None = None
     annotations: dict[str, str] = field(default_factory=dict)
 
     @cached_property
@@ -144,6 +165,7 @@ def job_spec(task: Task, tty: Tty | None = None) -> dict[str, Any]:
         "gpus": needs.gpus(task),
         "num_nodes": task.num_nodes,
         "tty": [tty.rows, tty.columns] if tty else None,
+        "priority": task.resources.priority,
     }
 
 
@@ -166,9 +188,12 @@ def _secret(plan: Plan) -> Manifest:
         "num_nodes": plan.task.num_nodes,
         "gpus": needs.gpus(plan.task),
         "cpus": needs.cpus(plan.task),
+        "memory": needs.memory(plan.task),
+        "visible": visible(plan.request.key if plan.request else ""),
         "context": plan.facts.context,
         "user": plan.user,
-        "down": plan.down,
+        "autostop": plan.autostop and plan.autostop.as_dict(),
+        "expects": bool(plan.task.run or plan.task.setup),
         "job": plan.job,
     }
     files = {
@@ -203,6 +228,7 @@ def _job(plan: Plan) -> Manifest:
         "kubectl-sky/user": plan.user,
         "kubectl-sky/resources": needs.summary(task),
         **({"kubectl-sky/task-name": task.name} if task.name else {}),
+        **({names.AUTOSTOP: json.dumps(plan.autostop.as_dict())} if plan.autostop else {}),
         **plan.annotations,
     }
     metadata = _metadata(plan, plan.name, annotations=annotations)
@@ -219,7 +245,7 @@ def _job(plan: Plan) -> Manifest:
             "completions": task.num_nodes,
             "parallelism": task.num_nodes,
             "backoffLimit": 0,
-            "ttlSecondsAfterFinished": KEEP_DOWN_SECONDS if plan.down else KEEP_FAILED_SECONDS,
+            "ttlSecondsAfterFinished": kept_seconds(plan.autostop),
             "template": pulling.with_secrets(pod, plan.parts, facts.pull_secrets),
         },
     }
@@ -233,6 +259,16 @@ def sketch(
     where = scheduling.fields("", task.num_nodes, request, task.resources.use_spot, nodes)
     merged = applying.to_template({"spec": {"containers": containers, **where}}, task.settings(context))
     return dict(merged["spec"])
+
+
+def kept_seconds(autostop: Policy | None) -> int:
+    """How long what is left of an ended task stays to be looked at."""
+    return KEEP_DOWN_SECONDS if autostop and autostop.down else KEEP_SECONDS
+
+
+def visible(resource: str) -> list[str]:
+    """The variables by which a program is told which of a node's accelerators (an extended resource) are its own."""
+    return VISIBLE.get(resource.partition("/")[0], VISIBLE["nvidia.com"])
 
 
 def service_account(task: Task, context: str) -> str:

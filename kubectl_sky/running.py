@@ -179,7 +179,7 @@ def _why(state: dict[str, Any], lost: State | None, nodes: int) -> str:
     where = f" on node {state['rank']}" if nodes > 1 and state.get("rank") is not None else ""
     what = "failed in setup" if state["status"] == "FAILED_SETUP" else "failed"
     if state["status"] == "CANCELLED":
-        return "was cancelled"
+        return "was cancelled" + (f": {reason}" if reason != "cancelled" else "")
     if reason.startswith("oom:"):
         limit = int(reason[4:])
         text = f"its memory limit of {_size(limit)}" if limit else "the memory of its node"

@@ -22,11 +22,18 @@ def exec_(
     tty: TTY = False,
     stdin: STDIN = False,
     detach_keys: DETACH_KEYS = None,
+    after: Annotated[
+        list[str] | None,
+        typer.Option("--after", metavar="JOB", help="Start when that job has succeeded; any:JOB: ended (repeat)"),
+    ] = None,
+    priority: Annotated[
+        int | None, typer.Option("--priority", metavar="N", min=-1000, max=1000, help="Those with more start first")
+    ] = None,
 ) -> int:
     """Run more in a cluster that is up: no setup; the workdir is sent again if there is one.
 
-    Jobs start in order. Those that ask for --gpus wait for each other when there are not enough;
-    those that do not run beside them. The exit code is the job's.
+    Jobs start in order, side by side as far as the cluster's GPUs, CPUs and memory go. One that says
+    nothing takes half a CPU; --gpus NAME:0.5 shares a GPU. The exit code is the job's.
 
     \b
     Examples:
@@ -34,10 +41,12 @@ def exec_(
       kubectl sky exec -it train -- python -m pdb train.py
       kubectl sky exec train task.yaml --env LR=0.2
       kubectl sky exec -d --gpus 1 train -- python eval.py
+      kubectl sky exec -d --after 3 train python report.py
     """
-    from kubectl_sky import executing, kube, planning
+    from kubectl_sky import executing, kube, planning, queues
 
     task = read_task(entry or [], flags)
     planning.check_supported(task)
     terminal, keys = wanted(tty, stdin, detach, detach_keys)
-    return executing.execute(kube.connect(ctx.obj), cluster_name, task, detach, terminal, keys)
+    options = executing.Options(detach, terminal, keys, tuple(queues.after(after or ())), priority)
+    return executing.execute(kube.connect(ctx.obj), cluster_name, task, options)

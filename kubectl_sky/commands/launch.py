@@ -24,7 +24,22 @@ def launch(
         typer.Option("-c", "--cluster-name", metavar="NAME", help="Name of the cluster (default: the task's)"),
     ] = None,
     detach: Annotated[bool, typer.Option("-d", "--detach-run", help="Return when the job is handed over")] = False,
-    down: Annotated[bool, typer.Option("--down", help="Take the cluster down after its last job")] = False,
+    idle_minutes: Annotated[
+        int | None,
+        typer.Option(
+            "-i",
+            "--idle-minutes-to-autostop",
+            metavar="MINUTES",
+            help="End the pods after so long without a job or a session (default: the task's autostop, else never)",
+        ),
+    ] = None,
+    wait_for: Annotated[
+        str | None,
+        typer.Option("--wait-for", metavar="WHAT", help="What keeps it from being idle: jobs_and_ssh, jobs or none"),
+    ] = None,
+    down: Annotated[
+        bool, typer.Option("--down", help="Take the cluster down when idle (without -i: after its last job)")
+    ] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="For SkyPilot's habit: launch never asks")] = False,  # noqa: ARG001
     tty: TTY = False,
     stdin: STDIN = False,
@@ -81,7 +96,7 @@ def launch(
       kubectl sky launch task.yaml --env LR=0.1 --down
       kubectl sky launch task.yaml --dry-run=client -o yaml | kubectl apply -f -
     """
-    from kubectl_sky import dryrun, exposing, kube, launching, planning
+    from kubectl_sky import autostop, dryrun, exposing, kube, launching, planning
     from kubectl_sky.diagnosis import limits
 
     mode = dryrun.mode(dry_run, output)
@@ -93,8 +108,9 @@ def launch(
     cluster = kube.connect(ctx.obj)
     exposure = exposing.wanted(expose, task.resources, task.settings(cluster.context).ports)
     terminal, keys = wanted(tty, stdin, detach, detach_keys)
+    idle = autostop.policy(task.resources.autostop, idle_minutes, wait_for, down)
     options = planning.Options(
-        planning.name_of(task, cluster_name), detach, down, seconds, exposure, privileged_mounts, terminal, keys
+        planning.name_of(task, cluster_name), detach, idle, seconds, exposure, privileged_mounts, terminal, keys
     )
     if mode:
         return dryrun.run(cluster, task, options, mode, show_secrets)

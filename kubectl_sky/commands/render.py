@@ -39,13 +39,14 @@ def render(
     """
     form = Format.parse(output, Format.YAML, Format.JSON)
     task = configured(read_task(entry, flags), config)
-    from kubectl_sky import exposing, identity, planning, podspec
+    from kubectl_sky import autostop, exposing, identity, planning, podspec
 
     planning.check_supported(task)
     context = ctx.obj.context or ""
     exposure = exposing.wanted(expose, task.resources, task.settings(context).ports)
     name = planning.name_of(task, cluster_name)
-    options = planning.Options(name, down=down, exposure=exposure, privileged_mounts=privileged_mounts)
+    idle = autostop.policy(task.resources.autostop, None, None, down)
+    options = planning.Options(name, autostop=idle, exposure=exposure, privileged_mounts=privileged_mounts)
     plan = planning.plan(
         planning.blind(task, context), options, podspec.Facts(context=context), identity.new_identity()
     )

@@ -1,12 +1,14 @@
 """A job: setup, then run, started together on all of its nodes; its log and its state."""
 
 import json
-import os
 import signal
 import threading
 import time
 
+import placement
+import records
 import wire
+from joblog import JobLog
 from nodes import Lost
 
 LOGS = wire.RUN + "/logs"
@@ -28,18 +30,23 @@ def contract(task, nodes, rank):
 
 
 class Job:
-    """Its `state` is a dict: id, name, status, exit, reason, rank, submitted, started, ended (seconds since 1970)."""
+    """Its `state` is a dict, shown to whoever asks and kept for the next agent:
 
-    def __init__(self, number, spec, nodes, task):
+    id, name, tty (whether it has a terminal), status, exit, reason, rank (that failed), submitted, started, ended
+    (seconds since 1970), resources (in words), priority, key (of the submission), places ([node, GPU numbers] each,
+    once it has some), marks (bytes of output of each rank when its present phase began).
+    """
+
+    def __init__(self, number, spec, task, state=None):
+        self.number = number
         self.spec = spec
-        self.nodes = nodes[: spec.get("num_nodes") or len(nodes)]
         self.task = task
-        self.changed = threading.Condition()
-        self.size = 0
-        self.log = open("%s/%d" % (LOGS, number), "w+b", buffering=0)
+        self.demand = placement.demand(spec, task["num_nodes"])
+        self.places = []  # (Node, GPU numbers): once it has its turn
+        self.log = JobLog("%s/%d" % (LOGS, number))
+        self.changed = self.log.changed
         self.part = None  # the name of what runs on the nodes now
-        self.cancelled = False
-        self.state = {
+        self.state = state or {
             "id": number,
             "name": spec.get("name"),
             "tty": bool(spec.get("tty")),
@@ -50,28 +57,39 @@ class Job:
             "submitted": time.time(),
             "started": None,
             "ended": None,
+            "resources": words(self.demand),
+            "priority": spec.get("priority") or 0,
+            "key": spec.get("key"),
+            "places": None,
+            "marks": None,
         }
+        records.save("state", number, self.state)
 
     @property
     def final(self):
         return self.state["status"] in wire.FINAL
 
+    @property
+    def priority(self):
+        return self.state["priority"]
+
     def set(self, **changes):
         with self.changed:
-            if not self.final:
-                self.state = dict(self.state, **changes)
-                self.changed.notify_all()
-
-    def append(self, rank, data):
-        with self.changed:
-            self.log.write(wire.frame(wire.DATA, wire.RANK.pack(rank) + data))
-            self.size += wire.HEADER.size + wire.RANK.size + len(data)
+            new = dict(self.state, **changes)
+            if self.final or new == self.state:
+                return
+            self.state = new
+            records.save("state", self.number, new)
+            if self.final:
+                records.forget_spec(self.number)
             self.changed.notify_all()
 
     def run(self):
-        """To its end; sets the final state."""
+        """To its end, from where an agent before this one left it; sets the final state."""
         try:
-            if self._wait_for_nodes() and self._phase("setup", "SETTING_UP", "FAILED_SETUP"):
+            if not self._wait_for_nodes():
+                return
+            if self.state["status"] == "RUNNING" or self._phase("setup", "SETTING_UP", "FAILED_SETUP"):
                 self._phase("run", "RUNNING", "FAILED")
         except Exception as e:  # a fault of ours must end the job, not the agent
             self.finish("FAILED_DRIVER", 1, "%s: %s" % (type(e).__name__, e))
@@ -80,39 +98,38 @@ class Job:
     def finish(self, status, code, reason=None, rank=None):
         self.set(status=status, exit=code, reason=reason, rank=rank, ended=time.time())
 
-    def cancel(self):
-        self.cancelled = True
-        self.finish("CANCELLED", 143, "cancelled")
+    def cancel(self, why):
+        self.finish("CANCELLED", 143, why)
         part = self.part
         if part:
             self._end_others(part, ())
 
     def _wait_for_nodes(self):
         deadline = time.monotonic() + NODES_SECONDS
-        while True:
-            missing = [n.rank for n in self.nodes if not n.up.is_set()]
+        while not self.final:
+            missing = [node for node, _ in self.places if not node.up.is_set()]
             if not missing:
-                return not self.cancelled
-            self.set(
-                status="PENDING",
-                reason="waiting for node%s %s" % ("s" * (len(missing) > 1), ", ".join(map(str, missing))),
-            )
+                return True
+            ranks = ", ".join(str(node.rank) for node in missing)
+            self.set(reason="waiting for node%s %s" % ("s" * (len(missing) > 1), ranks))
             if time.monotonic() > deadline:
-                self.finish("FAILED_DRIVER", 1, "nodes %s did not come up in %d min" % (missing, NODES_SECONDS // 60))
-                return False
-            self.nodes[missing[0]].up.wait(5)
+                self.finish("FAILED_DRIVER", 1, "nodes %s did not come up in %d min" % (ranks, NODES_SECONDS // 60))
+            missing[0].up.wait(5)
+        return False
 
     def _phase(self, phase, status, failure):
         """Runs one of the job's scripts on all nodes. True when the job goes on."""
         script = self.spec.get(phase)
-        if self.cancelled or not script:
-            return not self.cancelled
-        self.set(status=status, reason=None, started=self.state["started"] or time.time())
-        self.part = "%d.%s" % (self.state["id"], phase)
+        if self.final or not script:
+            return not self.final
+        if self.state["status"] != status:
+            marks = [self.log.sizes.get(rank, 0) for rank in range(len(self.places))]
+            self.set(status=status, reason=None, marks=marks, started=self.state["started"] or time.time())
+        self.part = "%d.%s" % (self.number, phase)
         first = self._gang(self.part, script, phase)
         if first:
             self.finish(failure, *first)
-        return first is None and not self.cancelled
+        return not self.final
 
     def _gang(self, part, script, phase):
         """The parts run side by side; the first that fails ends the others.
@@ -121,13 +138,13 @@ class Job:
         """
         failed: list = []
 
-        def drive(node):
-            code, reason = self._part(node, part, script, self.environment(node.rank, phase))
+        def drive(rank, node):
+            code, reason = self._part(rank, node, part, script, phase)
             if code and not failed:
-                failed.append((code, reason, node.rank))
+                failed.append((code, reason, rank))
                 self._end_others(part, (node,))
 
-        threads = [threading.Thread(target=drive, args=(node,)) for node in self.nodes]
+        threads = [threading.Thread(target=drive, args=(rank, node)) for rank, (node, _) in enumerate(self.places)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -135,10 +152,11 @@ class Job:
         self.part = None
         return failed[0] if failed else None
 
-    def _part(self, node, part, script, env):
-        tty = self.spec.get("tty") if node.rank == 0 and part.endswith(".run") else None
+    def _part(self, rank, node, part, script, phase):
+        seen = self.log.sizes.get(rank, 0) - self.state["marks"][rank]
+        env, tty = self.environment(rank, phase), self.spec.get("tty") if rank == 0 and phase == "run" else None
         try:
-            result = node.run(part, script, env, lambda data: self.append(node.rank, data), tty=tty)
+            result = node.run(part, script, env, lambda data: self.log.append(rank, data), seen, tty)
         except Lost:
             return 255, "lost"
         if "error" in result:
@@ -146,7 +164,7 @@ class Job:
         return result["exit"], "oom:%d" % result["limit"] if result["oom"] else None
 
     def _end_others(self, part, but):
-        others = [node for node in self.nodes if node not in but]
+        others = [node for node, _ in self.places if node not in but]
 
         def end():
             for number, seconds in ((signal.SIGTERM, KILL_SECONDS), (signal.SIGKILL, float("inf"))):
@@ -160,8 +178,14 @@ class Job:
 
     def environment(self, rank, phase):
         """The variables of SkyPilot's contract, after the task's own."""
-        env = {"PYTHONUNBUFFERED": "1", **self.spec.get("envs", {}), **contract(self.task, self.nodes, rank)}
-        env.update(SKYPILOT_TASK_ID=self.task_id(), SKYPILOT_INTERNAL_JOB_ID=str(self.state["id"]))
+        nodes = [node for node, _ in self.places]
+        env = {"PYTHONUNBUFFERED": "1", **self._visible(rank), **self.spec.get("envs", {})}
+        env.update(contract(self.task, nodes, rank))
+        env.update(
+            SKYPILOT_NUM_GPUS_PER_NODE="%d" % -(-self.demand.gpus // 1),  # a part of a GPU is one to the program
+            SKYPILOT_TASK_ID=self.task_id(),
+            SKYPILOT_INTERNAL_JOB_ID=str(self.number),
+        )
         if phase == "setup":
             env.update(
                 SKYPILOT_SETUP_NODE_IPS=env["SKYPILOT_NODE_IPS"],
@@ -170,33 +194,37 @@ class Job:
             )
         return env
 
+    def _visible(self, rank):
+        """Which GPUs the job's programs see, when it has only some of the node's."""
+        gpus = self.places[rank][1]
+        if not gpus or (len(gpus) == self.task["gpus"] and self.demand.gpus >= 1):
+            return {}
+        return {name: ",".join(map(str, gpus)) for name in self.task.get("visible") or ("CUDA_VISIBLE_DEVICES",)}
+
     def task_id(self):
         at = self.state["submitted"]
         stamp = time.strftime("%Y-%m-%d-%H-%M-%S", time.gmtime(at)) + "-%06d" % (at % 1 * 1e6)
-        return "sky-%s_%s_%d" % (stamp, self.task["name"], self.state["id"])
+        return "sky-%s_%s_%d" % (stamp, self.task["name"], self.number)
 
     def follow(self, conn, offset, tail, wait):
         """Says its state, its log from that byte on (or its last `tail` lines), and its end if `wait`."""
-        state = None
+        state, log = None, self.log
         if tail is not None:
-            offset, lines = self._tail(tail)
+            offset, lines = log.tail(tail)
             for rank, line in lines:
                 conn.sendall(wire.frame(wire.DATA, wire.RANK.pack(rank) + line))
         conn.sendall(wire.json_frame(wire.STATE, dict(self.state, offset=offset)))
-        fd = self.log.fileno()
         while True:
+            beat = False
             with self.changed:
-                if self.size == offset and self.state is state:
+                if log.size == offset and self.state is state:
                     if self.final or not wait:
                         break
                     beat = not self.changed.wait(wire.BEAT_SECONDS)
-                else:
-                    beat = False
-                size, new = self.size, self.state
-            while offset < size:
-                data = os.pread(fd, min(size - offset, 1 << 18), offset)
+                size, new = log.size, self.state
+            for data in log.read(offset, size):
                 conn.sendall(data)
-                offset += len(data)
+            offset = max(offset, size)
             if new is not state:
                 conn.sendall(wire.json_frame(wire.STATE, new))
                 state = new
@@ -204,22 +232,10 @@ class Job:
                 conn.sendall(wire.frame(wire.BEAT))
         conn.sendall(wire.json_frame(wire.END, self.state))
 
-    def _tail(self, count):
-        """(the log's size now, its last `count` lines as (rank, bytes))."""
-        from collections import deque
 
-        with self.changed:
-            size = self.size
-        lines: deque = deque(maxlen=count)
-        rest: dict = {}
-        with open(self.log.name, "rb") as log:
-            while log.tell() < size:
-                _, length = wire.HEADER.unpack(log.read(wire.HEADER.size))
-                payload = log.read(length)
-                (rank,) = wire.RANK.unpack_from(payload)
-                whole, newline, part = (rest.pop(rank, b"") + payload[wire.RANK.size :]).rpartition(b"\n")
-                lines.extend((rank, line + b"\n") for line in whole.split(b"\n") if newline)
-                if part:
-                    rest[rank] = part
-        lines.extend(rest.items())
-        return size, lines
+def words(demand):
+    """`2x(4 CPUs, 16 GiB, 1 GPU)`"""
+    parts = ["%g CPU%s" % (demand.cpus, "s" * (demand.cpus != 1))]
+    parts += ["%g GiB" % demand.memory] * bool(demand.memory)
+    parts += ["%g GPU%s" % (demand.gpus, "s" * (demand.gpus > 1))] * bool(demand.gpus)
+    return "%dx(%s)" % (demand.nodes, ", ".join(parts))

@@ -92,12 +92,13 @@ class Node:
             wire.send_line(conn, request)
             return wire.Reader(conn).line()
 
-    def run(self, name, script, env, on_output, tty=None):
+    def run(self, name, script, env, on_output, offset=0, tty=None):
         """Starts a job's part on this node and follows it to its end. Returns {exit, oom, limit} or {error}.
 
+        `offset`: how many bytes of its output are known already, to whoever starts it a second time.
         A broken way to the node is mended: the part runs on meanwhile, and its output goes on where it stopped.
         """
-        offset, deadline = 0, None
+        deadline = None
         while True:
             try:
                 answer = self.ask({"op": "start", "id": name, "script": script, "env": env, "tty": tty})

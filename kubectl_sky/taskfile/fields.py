@@ -33,7 +33,7 @@ _AUTOSTOP = Field("autostop", "bool|int|text|map", "What to do when idle, and af
     Field("wait_for", "text", "What counts as use.", choices=("jobs_and_ssh", "jobs", "none")),
     Field("hook", "text", "Old form of config.hooks."),
     Field("hook_timeout", "int", "Seconds that the hook may take.", minimum=1),
-), note=LATER, check=resources.autostop,
+), check=resources.autostop,
     examples=("10", "10m", "1h", "true", "false", "{idle_minutes: 10, down: true}"))  # fmt: skip
 
 _EXIT_CODE = Field("", "int", minimum=0, maximum=255)
@@ -93,7 +93,7 @@ _ONE_RESOURCE: tuple[Field, ...] = (
           examples=("ubuntu:24.04", "docker:ubuntu:24.04", "{my-context: ubuntu:24.04}")),
     _LABELS,
     _AUTOSTOP,
-    Field("priority", "int", "-1000 to 1000, the highest first.", minimum=-1000, maximum=1000, note=LATER),
+    Field("priority", "int", "-1000 to 1000, the highest first.", minimum=-1000, maximum=1000),
     Field("priority_class", "text", "Name of a priority class.", note=LATER),
     Field("volumes", "list", "Disks of GCP machines.", item=_DISKS, note=NO_MEANING + "; use the task's `volumes`"),
     Field("_docker_login_config", "map", internal=True),

@@ -17,6 +17,7 @@ from kubectl_sky.remote import wire
 from kubectl_sky.ssh import proxy
 
 REMOTE = Path(wire.__file__).parent
+AT_ONCE = {"minutes": 0, "wait_for": "jobs", "down": True}
 
 
 class Pod:
@@ -27,14 +28,18 @@ class Pod:
         (root / "home").mkdir()
         (root / "etc").mkdir()
         task = {"name": "t", "num_nodes": 1, "gpus": 0, "cpus": 1, "context": "ctx", "user": "ann", **task}
-        (root / "etc/task.json").write_text(json.dumps({"down": False, "job": None, **task}))
+        (root / "etc/task.json").write_text(json.dumps({"autostop": None, "job": None, **task}))
         env = {
             **os.environ, "SKY_RUN": str(root), "SKY_ETC": str(root / "etc"), "HOME": str(root / "home"),
-            "SKY_POD_IP": "10.0.0.1", "SKY_GRACE": "2",
+            "SKY_POD_IP": "10.0.0.1", "SKY_GRACE": "2", "SKY_RECORDS": str(root / "records"),
         }  # fmt: skip
+        self.env = env
         self.out = open(root / "stdout", "w+b")
         self.supervisor = subprocess.Popen([sys.executable, "-SE", REMOTE / "supervisor.py"], env=env, stdout=self.out)
-        self.agent = subprocess.Popen([sys.executable, "-SE", REMOTE / "agent.py"], env=env)
+        self.start_agent()
+
+    def start_agent(self) -> None:
+        self.agent = subprocess.Popen([sys.executable, "-SE", REMOTE / "agent.py"], env=self.env)
 
     def ask(self, request: dict[str, Any]) -> wire.Reader:
         conn = wire.connect(str(self.root / "agent.sock"), patience=10)
@@ -159,7 +164,7 @@ def test_gpu_jobs_wait_in_order_others_do_not(tmp_path: Path) -> None:
 
 
 def test_down_ends_both_with_the_jobs_exit_code(tmp_path: Path) -> None:
-    pod = Pod(tmp_path, down=True, job={"run": "exit 5"})
+    pod = Pod(tmp_path, autostop=AT_ONCE, job={"run": "exit 5"})
     assert frames(pod.ask({"op": "follow", "job": 1, "follow": True}))[1]["exit"] == 5
     assert pod.supervisor.wait(10) == 5
     assert pod.agent.wait(10) == 0

@@ -250,7 +250,6 @@ def test_old_forms():
     ("resources: {accelerator_args: {tpu_vm: true}}", "resources.accelerator_args"),
     ("resources: {instance_type: p4d.24xlarge}", "resources.instance_type"),
     ("resources: {network_tier: best}", "resources.network_tier"),
-    ("resources: {autostop: 10}", "resources.autostop"),
     ("resources: {volumes: [{path: /x}]}", "resources.volumes"),
     ("inputs: {s3://a: 5}", "inputs"),
     ("api_server_access: true", "api_server_access"),

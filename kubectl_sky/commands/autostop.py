@@ -1,0 +1,43 @@
+"""kubectl sky autostop"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from kubectl_sky.errors import UsageError
+
+
+def autostop(
+    ctx: typer.Context,
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="The clusters")],
+    minutes: Annotated[
+        int | None, typer.Option("-i", "--idle-minutes", metavar="MINUTES", help="How long it may be idle (default: 5)")
+    ] = None,
+    wait_for: Annotated[
+        str | None,
+        typer.Option("--wait-for", metavar="WHAT", help="What keeps it from being idle: jobs_and_ssh, jobs or none"),
+    ] = None,
+    down: Annotated[bool, typer.Option("--down", help="Keep nothing of it for a later start")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Let it stay up")] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="For SkyPilot's habit: autostop never asks")] = False,  # noqa: ARG001
+) -> int:
+    """Say when idle clusters end. The pods end by themselves: nothing here has to go on running.
+
+    \b
+    Examples:
+      kubectl sky autostop train -i 30 --down
+      kubectl sky autostop train --cancel
+    """
+    from kubectl_sky import autostop, idling, kube
+
+    if cancel and (minutes is not None or wait_for or down):
+        raise UsageError("--cancel goes alone")
+    idle = autostop.DEFAULT_MINUTES if minutes is None else minutes
+    policy = None if cancel else autostop.policy(None, idle, wait_for, down)
+    cluster = kube.connect(ctx.obj)
+    for name in names:
+        idling.change(cluster, name, policy)
+        print(f"{name} {idling.words(policy)}")
+    return 0

@@ -1,0 +1,106 @@
+"""kubectl sky queue"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kubectl_sky.output import Format, age, duration, listing, table
+
+if TYPE_CHECKING:
+    from kubectl_sky.queues import Queue
+
+HEADERS = ("id", "name", "submitted", "started", "duration", "resources", "status")
+WIDE = ("nodes", "log", "reason")
+FINAL = ("SUCCEEDED", "FAILED", "FAILED_SETUP", "FAILED_DRIVER", "CANCELLED")
+
+
+def queue(
+    ctx: typer.Context,
+    wanted: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or globs (default: all that are up)")
+    ] = None,
+    skip_finished: Annotated[bool, typer.Option("-s", "--skip-finished", help="Only jobs that wait or run")] = False,
+    output: Annotated[str | None, typer.Option("-o", "--output", metavar="FORMAT", help="wide, json or yaml")] = None,
+    no_headers: Annotated[bool, typer.Option("--no-headers", help="Without the line of headers")] = False,
+) -> int:
+    """List the jobs of clusters that are up: what runs, what waits and for what, what has ended.
+
+    \b
+    Examples:
+      kubectl sky queue train
+      kubectl sky queue -s              # of all clusters, only what waits or runs
+      kubectl sky queue train -o wide   # with nodes, log files and reasons
+    """
+    from kubectl_sky import kube, queues
+    from kubectl_sky.commands.status import missing
+    from kubectl_sky.diagnosis.state import UP
+    from kubectl_sky.overview import Board
+
+    form = Format.parse(output, Format.TABLE, Format.WIDE, Format.JSON, Format.YAML)
+    cluster = kube.connect(ctx.obj)
+    board = Board(cluster, cluster.namespace)
+    board.load()
+    rows = board.rows(wanted or ())
+    missing(wanted or (), rows, board.job_names(), cluster, everywhere=False)
+    up = [row for row in rows if row.state.phase == UP]
+    found = queues.read(cluster, [row.name for row in up])
+    if form in (Format.JSON, Format.YAML):
+        jobs = [{"cluster": one.task, **job} for one in found for job in chosen(one, skip_finished)]
+        print(listing(jobs, form), end="")
+    else:
+        show(found, form is Format.WIDE, skip_finished, not no_headers)
+    for row in rows:
+        if row.state.phase != UP and wanted:
+            print(f"{row.name} is {row.state.phase}: {row.state.message or row.state.reason}", file=sys.stderr)
+    troubles = [one for one in found if one.trouble]
+    for one in troubles:
+        print(f"{one.task}: {one.trouble}", file=sys.stderr)
+    if not rows:
+        print(f"No clusters in namespace {cluster.namespace}.", file=sys.stderr)
+    return 1 if troubles else 0
+
+
+def chosen(found: Queue, skip_finished: bool) -> list[dict[str, Any]]:
+    return [job for job in found.jobs if not (skip_finished and job["status"] in FINAL)]
+
+
+def show(found: Sequence[Queue], wide: bool, skip_finished: bool, headers: bool) -> None:
+    """One table for all; the cluster's name in front where there are several."""
+    several = len(found) > 1
+    rows = [
+        [*([one.task] if several else []), *cells(job), *(more(job) if wide else ())]
+        for one in found
+        for job in chosen(one, skip_finished)
+    ]
+    titles = [*(["cluster"] if several else []), *HEADERS, *(WIDE if wide else ())]
+    if rows:
+        print(table(rows, titles if headers else ()), end="")
+    elif found:
+        print("No jobs.", file=sys.stderr)
+    waiting = [job for one in found for job in one.jobs if job["status"] == "PENDING" and job["reason"]]
+    if waiting and not wide:
+        print(f"Job {waiting[0]['id']} is {waiting[0]['reason']}", file=sys.stderr)
+
+
+def cells(job: dict[str, Any]) -> list[str]:
+    start = job["started"]
+    took = duration((job["ended"] or time.time()) - start) if start else "-"
+    code = f" ({job['exit']})" if job["status"].startswith("FAILED") else ""
+    when = [ago(job["submitted"]), ago(start)]
+    return [str(job["id"]), job["name"] or "-", *when, took, job["resources"], job["status"] + code]
+
+
+def more(job: dict[str, Any]) -> list[str]:
+    nodes = ",".join(str(rank) for rank, _ in job["places"] or ()) or "-"
+    return [nodes, f"/sky/run/jobs/{job['id']}.run.log", (job["reason"] or "-").splitlines()[0]]
+
+
+def ago(seconds: float | None) -> str:
+    """How long ago, of seconds since 1970."""
+    return age(datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")) if seconds else "-"

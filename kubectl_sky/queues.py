@@ -1,0 +1,70 @@
+"""The jobs of tasks that are up, as their agents tell; and what can be asked of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kubectl_sky import conversation, running
+from kubectl_sky.errors import Failure, UsageError
+
+if TYPE_CHECKING:
+    from kubectl_sky.autostop import Policy
+    from kubectl_sky.kube import Cluster
+
+After = tuple[int, str]  # a job, and whether it must have succeeded ("ok") or just ended ("any")
+STATUSES = ("PENDING", "SETTING_UP", "RUNNING", "SUCCEEDED", "FAILED", "FAILED_SETUP", "FAILED_DRIVER", "CANCELLED")
+AT_ONCE = 16  # agents asked side by side
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Of one task. `jobs` are states, as the agent's job.py describes them; `idle` is {policy, left (s), sessions}.
+
+    `trouble` is why it could not be asked.
+    """
+
+    task: str
+    jobs: tuple[dict[str, Any], ...] = ()
+    idle: dict[str, Any] | None = None
+    trouble: Failure | None = None
+
+
+def read(cluster: Cluster, names: Sequence[str]) -> list[Queue]:
+    """The queues of tasks, asked side by side."""
+
+    def one(name: str) -> Queue:
+        try:
+            answer = _ask(cluster, name, {"op": "queue"})
+        except Failure as failure:
+            return Queue(name, trouble=failure)
+        return Queue(name, tuple(answer["jobs"]), answer.get("idle"))
+
+    with ThreadPoolExecutor(min(len(names), AT_ONCE) or 1) as pool:
+        return list(pool.map(one, names))
+
+
+def cancel(cluster: Cluster, name: str, jobs: Sequence[int] | None) -> list[dict[str, Any]]:
+    """Cancels jobs (None: all); returns the states of those that had not ended. Raises Failure."""
+    request = {"op": "cancel", "jobs": list(jobs) if jobs is not None else None}
+    return list(_ask(cluster, name, request)["jobs"])
+
+
+def set_autostop(cluster: Cluster, name: str, policy: Policy | None) -> None:
+    """From now on; None is never. Raises Failure."""
+    _ask(cluster, name, {"op": "autostop", "policy": policy.as_dict() if policy else None})
+
+
+def after(texts: Sequence[str]) -> list[After]:
+    """--after: `3` (when job 3 has succeeded), `any:3` (when it has ended). Raises UsageError."""
+    found = [re.fullmatch(r"(?:(ok|any):)?([0-9]+)", text) for one in texts for text in one.split(",")]
+    if not all(found):
+        raise UsageError(f"--after: {', '.join(texts)!r} should be job ids", "--after 3, or any:3 if it may also fail")
+    return [(int(match[2]), match[1] or "ok") for match in found if match]
+
+
+def _ask(cluster: Cluster, name: str, request: dict[str, Any]) -> dict[str, Any]:
+    return conversation.ask(cluster, running.Head(cluster, name)(), request)

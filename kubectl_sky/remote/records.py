@@ -1,0 +1,48 @@
+"""What the agent remembers should it be started again: each job's spec and state.
+
+In the container's own /dev/shm: specs hold secrets, which touch no disk, and a full disk loses nothing.
+"""
+
+import json
+import os
+import sys
+
+FOLDER = os.environ.get("SKY_RECORDS", "/dev/shm/kubectl-sky")
+
+
+def save(what, number, value):
+    """`what` is "spec" or "state". Atomic; a failure is told, and ends nothing."""
+    path = _path(what, number)
+    try:
+        os.makedirs(FOLDER, mode=0o700, exist_ok=True)
+        with open(path + ".new", "w") as f:
+            json.dump(value, f)
+        os.rename(path + ".new", path)
+    except OSError as error:
+        print("kubectl-sky: job %d is not remembered: %s" % (number, error.strerror), file=sys.stderr, flush=True)
+
+
+def forget_spec(number):
+    try:
+        os.unlink(_path("spec", number))
+    except OSError:
+        pass
+
+
+def load():
+    """Yields (number, spec or None, state), in the order of the numbers."""
+    names = os.listdir(FOLDER) if os.path.isdir(FOLDER) else []
+    for number in sorted(int(name.partition(".")[0]) for name in names if name.endswith(".state")):
+        yield number, _read("spec", number), _read("state", number)
+
+
+def _read(what, number):
+    try:
+        with open(_path(what, number)) as f:
+            return json.load(f)
+    except (OSError, ValueError):
+        return None
+
+
+def _path(what, number):
+    return "%s/%d.%s" % (FOLDER, number, what)
