@@ -27,8 +27,8 @@ while sleep 1 & wait $!; do
   for n in "$@"; do stat "/mounts/$n" >/dev/null 2>&1 || umount -l "/mounts/$n"; done
 done
 """
-# $1 remote, $2 its URI, $3 its folder, $4 how rclone asks for it, $5 options of rclone, and so on. That comes first: a
-# mount itself looks at nothing.
+# $1 remote, $2 its URI, $3 its folder, $4 `made` if it is to be made where there is none, $5 options of rclone, and so
+# on. It is asked for first: a mount itself looks at nothing.
 SCRIPT = """\
 clear() { while grep -q " /mounts/$1 fuse" /proc/self/mounts; do umount -l "/mounts/$1" || return; done; }
 end() {
@@ -43,6 +43,10 @@ fail() {
   cat "$2" >&2
   end 1
 }
+ask() {
+  timeout 20 rclone "$1" --config /sky/rclone/rclone.conf --retries 2 --low-level-retries 4 --contimeout 15s "$2" \\
+    >/dev/null 2>"$3"
+}
 dead() { read -r _ _ state _ 2>/dev/null <"/proc/$1/stat" || state=Z; [ "$state" = Z ]; }
 pids= all= folders=
 if [ -e /cache/.mounted ]; then
@@ -52,8 +56,14 @@ fi
 trap 'end 0' TERM
 while [ $# -gt 0 ]; do
   clear "$3"
-  timeout 20 rclone $4 --config /sky/rclone/rclone.conf --retries 2 --low-level-retries 4 --contimeout 15s "$1" \\
-    >/dev/null 2>"/tmp/$3" || [ $? -ge 124 ] || fail "$2" "/tmp/$3"
+  ask lsf "$1" "/tmp/$3"
+  code=$?
+  # 3: there is none; and whoever may use one that is there need not have the right to make it
+  if [ $code = 3 ] && [ "$4" = made ]; then
+    ask mkdir "$1" "/tmp/$3"
+    code=$?
+  fi
+  [ $code = 0 ] || [ $code -ge 124 ] || fail "$2" "/tmp/$3"
   rclone mount --config /sky/rclone/rclone.conf --allow-other --allow-non-empty --umask 0 --cache-dir /cache \\
     --vfs-write-back 0s $5 "$1" "/mounts/$3" 2>"/tmp/$3" &
   pids="$pids $!" folders="$folders $3" all="$all $! $2 $3"
@@ -83,7 +93,7 @@ def part(rclone: Rclone, buckets: Sequence[Bucket]) -> Part:
     words = [
         word
         for index, one in enumerate(buckets)
-        for word in (rclone.path(one), one.uri, str(index), "mkdir" if one.named else "lsf", " ".join(_options(one)))
+        for word in (rclone.path(one), one.uri, str(index), "made" if one.named else "there", " ".join(_options(one)))
     ]
     mounts: list[dict[str, Any]] = [
         {"name": name, "mountPath": f"/mounts/{index}", "mountPropagation": "Bidirectional"}

@@ -51,7 +51,7 @@ def test_what_is_wrong_is_told(space: Sky, server: Server, tmp_path: Path) -> No
         "mountnone": (agreed, "sky-none", "no such bucket"),
     }
     files = {
-        name: task(tmp_path, name, f"file_mounts: {{/d: {{name: {case[1]}}}}}", "echo ran")
+        name: task(tmp_path, name, f"file_mounts: {{/d: {{source: s3://{case[1]}}}}}", "echo ran")
         for name, case in cases.items()
     }
     with ThreadPoolExecutor(3) as pool:
