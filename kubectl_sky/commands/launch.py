@@ -8,7 +8,7 @@ import typer
 
 from kubectl_sky.commands.configflag import CONFIG, configured
 from kubectl_sky.commands.taskflags import TaskFlags, read_task, with_task_flags
-from kubectl_sky.commands.ttyflags import DETACH_KEYS, STDIN, TTY, wanted
+from kubectl_sky.commands.ttyflags import DETACH_KEYS, TTY, wanted
 from kubectl_sky.errors import UsageError
 
 
@@ -42,7 +42,6 @@ def launch(
     ] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="For SkyPilot's habit: launch never asks")] = False,  # noqa: ARG001
     tty: TTY = False,
-    stdin: STDIN = False,
     detach_keys: DETACH_KEYS = None,
     expose: Annotated[
         str | None,
@@ -107,7 +106,7 @@ def launch(
     seconds = limits.given(provision_timeout)
     cluster = kube.connect(ctx.obj)
     exposure = exposing.wanted(expose, task.resources, task.settings(cluster.context).ports)
-    terminal, keys = wanted(tty, stdin, detach, detach_keys)
+    terminal, keys = wanted(tty, False, detach, detach_keys)
     idle = autostop.policy(task.resources.autostop, idle_minutes, wait_for, down)
     options = planning.Options(
         planning.name_of(task, cluster_name), detach, idle, seconds, exposure, privileged_mounts, terminal, keys
