@@ -41,7 +41,7 @@ class Job:
         self.number = number
         self.spec = spec
         self.task = task
-        self.demand = placement.demand(spec, task["num_nodes"])
+        self.demand = placement.demand(spec, task)
         self.places = []  # (Node, GPU numbers): once it has its turn
         self.log = JobLog("%s/%d" % (LOGS, number))
         self.changed = self.log.changed

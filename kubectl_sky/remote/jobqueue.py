@@ -105,7 +105,7 @@ class Queue:
     def _whole(self, node):
         task = self.task
         memory = task.get("memory") or float("inf")
-        return placement.Free(node.rank, node.up.is_set(), max(task["cpus"], 1), memory, [1.0] * int(task["gpus"]))
+        return placement.Free(node.rank, node.up.is_set(), placement.node_cpus(task), memory, [1.0] * int(task["gpus"]))
 
     def _start(self, job, places):
         self.running[job.number] = places

@@ -13,25 +13,33 @@ Free = namedtuple("Free", "rank up cpus memory gpus")
 Place = namedtuple("Place", "rank gpus")
 
 
-def demand(spec, nodes):
-    """Of a job's spec; `nodes` is how many there are."""
+def demand(spec, task):
+    """Of a job's spec, on nodes as `task` says they are.
+
+    One that asks for more CPUs or memory than a node has gets all of it: it cannot have more anywhere.
+    """
     cpus = DEFAULT_CPUS if spec.get("cpus") is None else spec["cpus"]
+    memory = spec.get("memory") or 0
     return Demand(
-        spec.get("num_nodes") or nodes, cpus, spec.get("memory") or 0, spec.get("gpus") or 0, bool(spec.get("tty"))
+        spec.get("num_nodes") or task["num_nodes"],
+        min(cpus, node_cpus(task)),
+        min(memory, task.get("memory") or memory),
+        spec.get("gpus") or 0,
+        bool(spec.get("tty")),
     )
+
+
+def node_cpus(task):
+    """What the queue counts with: light jobs run beside each other on a node with little, too."""
+    return max(task["cpus"], 1)
 
 
 def impossible(wanted, count, node):
     """Why `count` nodes like `node` (Free, with nothing taken) can never run it; None when they can."""
     if wanted.nodes > count:
         return "it asks for %d nodes; there are %d" % (wanted.nodes, count)
-    for kind, asked, has in (
-        ("GPUs", wanted.gpus, len(node.gpus)),
-        ("CPUs", wanted.cpus, node.cpus),
-        ("GiB of memory", wanted.memory, node.memory),
-    ):
-        if asked > has + EPSILON:
-            return "it asks for %g %s a node; each has %g" % (asked, kind, has)
+    if wanted.gpus > len(node.gpus):
+        return "it asks for %g GPUs a node; each has %d" % (wanted.gpus, len(node.gpus))
     return None
 
 

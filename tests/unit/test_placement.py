@@ -20,8 +20,10 @@ def starts(waiting: list[Demand], free: list[Free]) -> dict[int, list[Place]]:
 
 
 def test_what_a_job_says_nothing_of() -> None:
-    assert demand({}, 3) == Demand(3, 0.5, 0, 0)
-    assert demand({"num_nodes": 1, "cpus": 2, "memory": 4, "gpus": 0.5}, 3) == Demand(1, 2, 4, 0.5)
+    task = {"num_nodes": 3, "cpus": 4, "memory": 8}
+    assert demand({}, task) == Demand(3, 0.5, 0, 0)
+    assert demand({"num_nodes": 1, "cpus": 2, "memory": 4, "gpus": 0.5}, task) == Demand(1, 2, 4, 0.5)
+    assert demand({"cpus": 64, "memory": 99, "tty": [24, 80]}, task) == Demand(3, 4, 8, 0, True)
 
 
 def test_jobs_run_side_by_side_as_far_as_it_goes() -> None:
@@ -61,7 +63,6 @@ def test_what_can_never_run_is_told() -> None:
     assert impossible(want(gpus=2, cpus=8), 1, whole) is None
     assert impossible(want(gpus=4), 1, whole) == "it asks for 4 GPUs a node; each has 2"
     assert impossible(want(nodes=3), 2, whole) == "it asks for 3 nodes; there are 2"
-    assert impossible(want(memory=33), 1, whole) == "it asks for 33 GiB of memory a node; each has 32"
 
 
 def test_a_thousand_waiting_jobs_are_decided_at_once() -> None:
