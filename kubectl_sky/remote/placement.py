@@ -39,7 +39,7 @@ def impossible(wanted, count, node):
     if wanted.nodes > count:
         return "it asks for %d nodes; there are %d" % (wanted.nodes, count)
     if wanted.gpus > len(node.gpus):
-        return "it asks for %g GPUs a node; each has %d" % (wanted.gpus, len(node.gpus))
+        return "it asks for %g GPU%s a node; each has %d" % (wanted.gpus, "s" * (wanted.gpus > 1), len(node.gpus))
     return None
 
 

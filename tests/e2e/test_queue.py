@@ -39,7 +39,7 @@ def test_jobs_side_by_side_in_order_after_others_and_over_a_killed_agent(sky: Sk
     assert sky.run("logs", "q", "2").code == 3
     assert sky.ok("logs", "q", "5").out == "after\n"
     assert jobs(sky, "q")[4]["status"] == "CANCELLED"
-    assert "it asks for 1 GPUs a node; each has 0" in sky.run("exec", "--gpus", "1", "q", "true").err
+    assert "it asks for 1 GPU a node; each has 0" in sky.run("exec", "--gpus", "H100:1", "q", "true").err
     assert "FAILED (3)" in sky.ok("queue", "q").out
 
 
