@@ -123,5 +123,7 @@ def test_images_without_a_shell(spaces: Spaces, tmp_path: Path, way: Way) -> Non
     absent = sky.run("exec", "distroless", "--", "/nothing")
     assert absent.code == 127 and "/nothing" in absent.err, absent
     person = sky.run("ssh", "distroless", "/app 0")
+    assert person.code == 0 and person.out.startswith("argv[0]=/app\nargv[1]=0\n"), person
+    person = sky.run("ssh", "distroless", "/app 0 | /app 1")
     assert person.code == 127 and "/bin/sh" in person.err, person
     sky.ok("down", "distroless", "--no-wait")
