@@ -318,8 +318,8 @@ def test_mounts_by_a_privileged_sidecar(monkeypatch):
     assert sidecar["restartPolicy"] == guard["restartPolicy"] == "Always"
     assert guard["command"][4:] == ["0", "1"]
     assert sidecar["command"][4:] == [
-        "r0:b", "s3://b", "0", "mkdir", "--vfs-cache-mode writes --read-only",
-        "r0:b/p", "s3://b/p", "1", "lsf", "--vfs-cache-mode full --transfers 3",
+        "r0:b", "s3://b", "0", "made", "--vfs-cache-mode writes --read-only",
+        "r0:b/p", "s3://b/p", "1", "there", "--vfs-cache-mode full --transfers 3",
     ]  # fmt: skip
     (task, _) = spec["containers"]
     found = {one["mountPath"]: one.get("mountPropagation") for one in task["volumeMounts"]}
