@@ -59,8 +59,7 @@ def _choose(cluster: Cluster, name: str, jobs: list[dict[str, Any]], number: int
         if job["id"] == number:
             text = f"job {number} of {name} is over: {job['status']}"
             raise Failure(text, f"what it said: {cluster.connection.command('logs', f'{name} {number}')}")
-    known = ", ".join(str(job["id"]) for job in jobs) or "none yet"
-    raise Failure(f"{name} has no job {number}; jobs: {known}")
+    raise running.no_job(name, number, (job["id"] for job in jobs))
 
 
 def follow(

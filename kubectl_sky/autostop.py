@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from kubectl_sky.errors import UsageError
-from kubectl_sky.resources import Autostop
+from kubectl_sky.resources import WAIT_FOR, Autostop
 
-WAIT_FOR = ("jobs_and_ssh", "jobs", "none")
 DEFAULT_MINUTES = 5  # of the verb `autostop`, as in SkyPilot
 
 

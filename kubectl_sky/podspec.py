@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from kubectl_sky import names, needs, podmerge, quantity, scheduling
 from kubectl_sky.autostop import Policy
+from kubectl_sky.capacity import device_request
 from kubectl_sky.capacity.device_request import DeviceRequest
 from kubectl_sky.capacity.nodes import Node
 from kubectl_sky.config import applying
@@ -56,14 +57,6 @@ trap 'kill $sshd; exit 0' TERM
 (read -r end < /sky/run/alive; kill $sshd) &
 wait $sshd
 """
-VISIBLE = {
-    "nvidia.com": ["CUDA_VISIBLE_DEVICES"],
-    "amd.com": ["ROCR_VISIBLE_DEVICES"],
-    "gpu.intel.com": ["ZE_AFFINITY_MASK"],
-    "habana.ai": ["HABANA_VISIBLE_MODULES"],
-    "aws.amazon.com": ["NEURON_RT_VISIBLE_CORES"],
-    "google.com": ["TPU_VISIBLE_CHIPS"],
-}
 HARDENED = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
@@ -189,7 +182,7 @@ def _secret(plan: Plan) -> Manifest:
         "gpus": needs.gpus(plan.task),
         "cpus": needs.cpus(plan.task),
         "memory": needs.memory(plan.task),
-        "visible": visible(plan.request.key if plan.request else ""),
+        "visible": device_request.visible(plan.request.key if plan.request else ""),
         "context": plan.facts.context,
         "user": plan.user,
         "autostop": plan.autostop and plan.autostop.as_dict(),
@@ -264,11 +257,6 @@ def sketch(
 def kept_seconds(autostop: Policy | None) -> int:
     """How long what is left of an ended task stays to be looked at."""
     return KEEP_DOWN_SECONDS if autostop and autostop.down else KEEP_SECONDS
-
-
-def visible(resource: str) -> list[str]:
-    """The variables by which a program is told which of a node's accelerators (an extended resource) are its own."""
-    return VISIBLE.get(resource.partition("/")[0], VISIBLE["nvidia.com"])
 
 
 def service_account(task: Task, context: str) -> str:

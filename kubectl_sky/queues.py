@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
 
 After = tuple[int, str]  # a job, and whether it must have succeeded ("ok") or just ended ("any")
-STATUSES = ("PENDING", "SETTING_UP", "RUNNING", "SUCCEEDED", "FAILED", "FAILED_SETUP", "FAILED_DRIVER", "CANCELLED")
 AT_ONCE = 16  # agents asked side by side
 
 

@@ -36,6 +36,9 @@ class Accelerator:
         return f"{self.name}:{self.count:g}"
 
 
+WAIT_FOR = ("jobs_and_ssh", "jobs", "none")  # what keeps a cluster from being idle
+
+
 @dataclass(frozen=True)
 class Autostop:
     """What happens to an idle cluster. `idle_minutes` 0 is at once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -152,8 +152,7 @@ def _alive(cluster: Cluster, name: str, state: dict[str, Any]) -> None:
 def conclude(cluster: Cluster, name: str, state: dict[str, Any], nodes: int, followed: bool = True) -> int:
     """Says how the job ended; its exit code. Raises Failure with the reason when it failed."""
     if "missing" in state:
-        jobs = ", ".join(map(str, state["jobs"])) or "none yet"
-        raise Failure(f"{name} has no job {state['missing'] or ''}".rstrip() + f"; jobs: {jobs}")
+        raise no_job(name, state["missing"] or "", state["jobs"])
     status, number = state["status"], state["id"]
     if status == "SUCCEEDED":
         took = duration(state["ended"] - (state["started"] or state["submitted"]))
@@ -167,6 +166,12 @@ def conclude(cluster: Cluster, name: str, state: dict[str, Any], nodes: int, fol
         lost = _taken_away(cluster, name)
     code = exit_code(lost, state["exit"]) if lost else state["exit"] or 1
     raise Failure(f"job {number} {_why(state, lost, nodes)}", _next_step(cluster, name, state, lost), code)
+
+
+def no_job(name: str, wanted: object, jobs: Iterable[int]) -> Failure:
+    """What to raise when a task does not have the job (or jobs) `wanted`; `jobs` are those that it has."""
+    known = ", ".join(map(str, jobs)) or "none yet"
+    return Failure(f"{name} has no job {wanted}".rstrip() + f"; jobs: {known}")
 
 
 def exit_code(over: State, otherwise: int) -> int:

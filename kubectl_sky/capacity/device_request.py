@@ -21,6 +21,15 @@ from kubectl_sky.resources import Accelerator
 TPU_TOPOLOGY = "cloud.google.com/gke-tpu-topology"
 TOLERANCE = 0.01  # 1/7 of a GPU is written 0.14
 Term = dict[str, Any]
+# by an extended resource's domain
+VISIBLE = {
+    "nvidia.com": ["CUDA_VISIBLE_DEVICES"],
+    "amd.com": ["ROCR_VISIBLE_DEVICES"],
+    "gpu.intel.com": ["ZE_AFFINITY_MASK"],
+    "habana.ai": ["HABANA_VISIBLE_MODULES"],
+    "aws.amazon.com": ["NEURON_RT_VISIBLE_CORES"],
+    "google.com": ["TPU_VISIBLE_CHIPS"],
+}
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,11 @@ def _share_fits(count: float, device: Device) -> bool:
 def is_whole(wanted: Accelerator) -> bool:
     """Whether it is a number of devices, or of slices that are named, and not a part of one."""
     return wanted.count == int(wanted.count)
+
+
+def visible(resource: str) -> list[str]:
+    """The variables by which a program is told which of a node's accelerators (an extended resource) are its own."""
+    return VISIBLE.get(resource.partition("/")[0], VISIBLE["nvidia.com"])
 
 
 def count(wanted: Accelerator, device: Device | None = None) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kubectl_sky.errors import Failure, UsageError
+from kubectl_sky.errors import UsageError
 
 
 def cancel(
@@ -26,7 +26,7 @@ def cancel(
       kubectl sky cancel train 3
       kubectl sky cancel train -a
     """
-    from kubectl_sky import kube, queues
+    from kubectl_sky import kube, queues, running
 
     if everything == bool(jobs):
         raise UsageError("which jobs?", "give job ids, or --all; kubectl sky queue lists them")
@@ -38,8 +38,7 @@ def cancel(
     if left:
         known = {job["id"]: job["status"] for job in queues.read(cluster, [name])[0].jobs}
         if absent := [str(number) for number in left if number not in known]:
-            have = ", ".join(map(str, known)) or "none yet"
-            raise Failure(f"{name} has no job {', '.join(absent)}; jobs: {have}")
+            raise running.no_job(name, ", ".join(absent), known)
         for number in left:
             print(f"job {number} had ended already: {known[number]}", file=sys.stderr)
     elif not ended:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kubectl_sky.output import Format, age, duration, listing, table
+from kubectl_sky.remote import wire
 
 if TYPE_CHECKING:
     from kubectl_sky.queues import Queue
 
 HEADERS = ("id", "name", "submitted", "started", "duration", "resources", "status")
 WIDE = ("nodes", "log", "reason")
-FINAL = ("SUCCEEDED", "FAILED", "FAILED_SETUP", "FAILED_DRIVER", "CANCELLED")
 
 
 def queue(
@@ -67,7 +67,7 @@ def queue(
 
 
 def chosen(found: Queue, skip_finished: bool) -> list[dict[str, Any]]:
-    return [job for job in found.jobs if not (skip_finished and job["status"] in FINAL)]
+    return [job for job in found.jobs if not (skip_finished and job["status"] in wire.FINAL)]
 
 
 def show(found: Sequence[Queue], wide: bool, skip_finished: bool, headers: bool) -> None:

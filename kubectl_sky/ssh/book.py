@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kubectl_sky.ssh.hosts import Host, known_host
+from kubectl_sky.ssh.program import proxy_words
 
 HEAD = """\
 # Written by `kubectl sky ssh-config`, and kept up to date by launch and down: what is changed here is lost.
@@ -82,9 +83,7 @@ def numbered(name: str, node: int) -> str:
 
 def proxy(task: Task, node: int, program: Sequence[str]) -> list[str]:
     """argv of ssh's ProxyCommand."""
-    where = [f"--node={node}"] if node else []
-    hint = [f"--pod={task.pods[node]}"] if task.pods[node] else []
-    return [*task.environment, *program, *task.flags, *where, *hint, task.name]
+    return [*task.environment, *program, *task.flags, *proxy_words(task.name, node, task.pods[node])]
 
 
 def own_hosts(text: str) -> set[str]:

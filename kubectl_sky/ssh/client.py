@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kubectl_sky import cluster_objects, running
 from kubectl_sky.errors import Failure
+from kubectl_sky.ssh.book import numbered
 from kubectl_sky.ssh.hosts import Host, known_host, quick_exchange, ssh_version
 from kubectl_sky.ssh.program import proxy_command
 
@@ -74,7 +75,7 @@ def way(cluster: Cluster, name: str, node: int | None = None) -> Iterator[Way]:
         raise Failure("ssh was not found on PATH", "install the OpenSSH client")
     cluster.kubectl()
     there = find(cluster, name, node)
-    host = there.name if there.node == 0 else f"{there.name}-{there.node}"
+    host = numbered(there.name, there.node)
     with tempfile.TemporaryDirectory(prefix="kubectl-sky-ssh-") as folder:
         known, config = Path(folder, "known_hosts"), Path(folder, "config")
         known.write_text(known_host("kubectl-sky", there.public))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shlex
@@ -96,6 +97,7 @@ def is_folder(way: Way, place: Place) -> bool:
     return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True).stdout.startswith(b"d")
 
 
+@functools.cache
 def has_rsync() -> bool:
     """Whether this machine has an rsync that is new enough; macOS' own is not."""
     if not shutil.which("rsync"):

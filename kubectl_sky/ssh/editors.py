@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from kubectl_sky.errors import Failure
 from kubectl_sky.output import can_ask, confirm
 from kubectl_sky.ssh import book, client, keeping
-from kubectl_sky.ssh.include import read
 from kubectl_sky.ssh.installed import Folder
 
 if TYPE_CHECKING:
@@ -62,8 +61,7 @@ def installed(cluster: Cluster, name: str, node: int) -> str:
         folder.install(keeping.all_of(cluster, keeping.tasks(cluster)))
     else:
         keeping.launched(cluster, name)  # it may have been launched elsewhere
-    taken = book.own_hosts(read(folder.user_config).decode(errors="replace"))
-    for task, rank, names in book.named(folder.tasks(), taken):
+    for task, rank, names in book.named(folder.tasks(), folder.taken()):
         if (task.name, rank) == (name, node) and keeping.is_in(task, cluster):
             return names[0]
     raise Failure(f"{folder.path / 'config'} has no host for {name}", cluster.connection.command("ssh-config"))

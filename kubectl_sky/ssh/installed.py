@@ -88,12 +88,15 @@ class Folder:
         except (OSError, ValueError, TypeError):
             return []  # not there, or of another version: the next ssh-config makes it again
 
+    def taken(self) -> set[str]:
+        """The names of the user's own hosts."""
+        return book.own_hosts(include.read(self.user_config).decode(errors="replace"))
+
     def text(self, tasks: list[Task]) -> str:
         """The include file."""
-        taken = book.own_hosts(include.read(self.user_config).decode(errors="replace"))
         start = ["/bin/sh", str(self.path / "proxy")]
         return book.config(
-            tasks, start, str(self.path / "known_hosts"), taken, hosts.quick_exchange(hosts.ssh_version())
+            tasks, start, str(self.path / "known_hosts"), self.taken(), hosts.quick_exchange(hosts.ssh_version())
         )
 
     def _write(self, change: Change) -> list[Task]:

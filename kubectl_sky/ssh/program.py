@@ -28,9 +28,14 @@ def proxy_command(cluster: Cluster, name: str, node: int, pod: str | None = None
 
     `pod` is where the node was last seen: tried first, which saves a request.
     """
+    return [*kubeconfig(cluster), *program(), "ssh-proxy", *flags(cluster), *proxy_words(name, node, pod)]
+
+
+def proxy_words(name: str, node: int, pod: str | None) -> list[str]:
+    """What ssh-proxy is told of the node; proxy.parse reads it."""
     where = [f"--node={node}"] if node else []
     hint = [f"--pod={pod}"] if pod else []
-    return [*kubeconfig(cluster), *program(), "ssh-proxy", *flags(cluster), *where, *hint, name]
+    return [*where, *hint, name]
 
 
 def flags(cluster: Cluster) -> list[str]:

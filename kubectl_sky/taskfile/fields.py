@@ -30,7 +30,7 @@ _DISKS = Field("", "map", fields=(
 _AUTOSTOP = Field("autostop", "bool|int|text|map", "What to do when idle, and after which time.", (
     Field("idle_minutes", "int", "Minutes without a job.", minimum=0),
     Field("down", "bool", "Remove it, instead of stopping."),
-    Field("wait_for", "text", "What counts as use.", choices=("jobs_and_ssh", "jobs", "none")),
+    Field("wait_for", "text", "What counts as use.", choices=resources.WAIT_FOR),
     Field("hook", "text", "Old form of config.hooks.", note=LATER),
     Field("hook_timeout", "int", "Seconds that the hook may take.", minimum=1, note=LATER),
 ), check=resources.autostop,
