@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -90,17 +92,27 @@ def daemons(component: str = "") -> list[int]:
 
 
 def end(pids: Sequence[int], grace: float) -> None:
-    """SIGTERM, and after `grace` seconds SIGKILL to those still there."""
-    for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, 5.0)):
-        left = [pid for pid in pids if command_line(pid)]
-        for pid in left:
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                continue
+    """SIGTERM, and after `grace` seconds SIGKILL to those still there; returns when their files and ports are free."""
+    # a pidfd, as /proc/PID/cmdline is empty while a killed process still holds its ports
+    left = {pid: handle for pid in pids if (handle := pidfd(pid)) is not None}
+    for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, 10.0)):
+        for handle in left.values():
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, number)
         limit = time.monotonic() + seconds
-        while any(command_line(pid) for pid in left) and time.monotonic() < limit:
-            time.sleep(0.05)
+        for pid, handle in list(left.items()):
+            if select.select([handle], [], [], max(0.0, limit - time.monotonic()))[0]:
+                os.close(left.pop(pid))
+    for handle in left.values():
+        os.close(handle)
+
+
+def pidfd(pid: int) -> int | None:
+    """A handle of a process, None when it has ended."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
 
 
 def missing(*programs: str) -> list[str]:
