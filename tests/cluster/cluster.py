@@ -68,10 +68,10 @@ class Spec:
 
 
 @contextmanager
-def lock() -> Iterator[None]:
-    """Only one process changes the cluster at a time."""
+def lock(what: str = f"cluster{NUMBER}") -> Iterator[None]:
+    """Only one process at a time changes this cluster, or makes what all clusters use."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / f"cluster{NUMBER}.lock").open("w") as file:
+    with (CACHE / f"{what}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -88,14 +88,8 @@ def ensure(nodes: int = 3, version: str = DEFAULT_VERSION, gpus: int = 0) -> Pat
         raise ClusterError("the cluster can have 1 to 9 nodes")
     spec = Spec(nodes, version, gpus)
     with lock():
-        for needed in {VERSIONS[DEFAULT_VERSION], spec.release}:
-            ensure_kubernetes(needed)
-        ensure_containerd()
-        try:
-            archives = [build(recipe) for recipe in all_images()]
-            pause = build(PAUSE)
-        except BuildError as error:
-            raise ClusterError(str(error)) from error
+        with lock("build"):
+            archives, pause = make_binaries_and_images(spec)
         if healthy(spec):
             say(f"cluster: up already: {spec}")
         else:
@@ -103,6 +97,17 @@ def ensure(nodes: int = 3, version: str = DEFAULT_VERSION, gpus: int = 0) -> Pat
         for archive in archives:
             load_once(archive)
     return KUBECONFIG
+
+
+def make_binaries_and_images(spec: Spec) -> tuple[list[Path], Path]:
+    """The images' archives, and that of the pause image. Raises ClusterError."""
+    for needed in {VERSIONS[DEFAULT_VERSION], spec.release}:
+        ensure_kubernetes(needed)
+    ensure_containerd()
+    try:
+        return [build(recipe) for recipe in all_images()], build(PAUSE)
+    except BuildError as error:
+        raise ClusterError(str(error)) from error
 
 
 def current() -> Spec:
