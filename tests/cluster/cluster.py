@@ -88,7 +88,7 @@ def ensure(nodes: int = 3, version: str = DEFAULT_VERSION, gpus: int = 0) -> Pat
         raise ClusterError("the cluster can have 1 to 9 nodes")
     spec = Spec(nodes, version, gpus)
     with lock():
-        with lock("build"):
+        with lock("making"):
             archives, pause = make_binaries_and_images(spec)
         if healthy(spec):
             say(f"cluster: up already: {spec}")
