@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.cluster.process import missing, run, say
@@ -29,13 +30,17 @@ def ensure_packages() -> None:
     """Installs the Debian packages that are missing. Raises ClusterError."""
     if os.geteuid() != 0:
         raise ClusterError("the test cluster needs root: it makes net namespaces, mounts and cgroups")
-    wanted = sorted({PACKAGES[program] for program in missing(*PACKAGES)})
-    if not (CNI / "bridge").exists():
-        wanted.append("containernetworking-plugins")
+    cni = [] if (CNI / "bridge").exists() else ["containernetworking-plugins"]
+    ensure_programs(PACKAGES, *cni)
+
+
+def ensure_programs(packages: Mapping[str, str], *more: str) -> None:
+    """Installs the Debian packages of the programs that are missing, and `more`. Raises ClusterError."""
+    wanted = sorted({*(packages[program] for program in missing(*packages)), *more})
     if not wanted:
         return
-    if missing("apt-get"):
-        raise ClusterError(f"missing on this machine: {' '.join(wanted)} (and there is no apt-get to install them)")
+    if missing("apt-get") or os.geteuid() != 0:
+        raise ClusterError(f"missing on this machine: {' '.join(wanted)} (root with apt-get could install them)")
     say(f"apt-get install {' '.join(wanted)}")
     run("apt-get", "-qq", "update", check=False)
     run("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "install", "-y", "--no-install-recommends", *wanted)
