@@ -13,7 +13,7 @@ from kubectl_sky import task as tasks
 from kubectl_sky.autostop import Policy
 from kubectl_sky.buckets import access
 from kubectl_sky.errors import TaskErrors, UsageError
-from kubectl_sky.parts import claims, ports, volumes
+from kubectl_sky.parts import claims, fabric, ports, volumes
 from kubectl_sky.parts.part import Part
 from kubectl_sky.task import Task
 from kubectl_sky.taskfile import buckets
@@ -80,6 +80,8 @@ def _parts(
     if chosen.request and chosen.request.claim:
         yield claims.part(options.name, chosen.request)
     task = chosen.task
+    if task.resources.network_tier == "best":
+        yield fabric.part(options.name, task.num_nodes, chosen.request, found.nodes, found.pod_security)
     if task.resources.ports:
         yield ports.part(options.name, task.num_nodes, task.resources.ports, options.exposure)
     if task.volumes:

@@ -291,10 +291,10 @@ def _pod(plan: Plan) -> dict[str, Any]:
     if task.num_nodes > 1:
         pod["subdomain"] = plan.name
     spot, classes = task.resources.use_spot, facts.runtime_classes
-    where = scheduling.fields(plan.name, task.num_nodes, plan.request, spot, facts.nodes, classes)
+    pod |= scheduling.fields(plan.name, task.num_nodes, plan.request, spot, facts.nodes, classes)
     for part in plan.parts:
         pod = podmerge.merge(pod, dict(part.pod))
-    return {**pod, **where}
+    return pod
 
 
 def _added(plan: Plan, what: str) -> list[Any]:

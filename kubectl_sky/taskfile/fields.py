@@ -17,6 +17,17 @@ _ACCELERATOR_COUNT = Field("", "number|null")
 _LABELS = Field("labels", "map", "Labels on the pods; values are text.", value=Field("", "text"),
                 examples=("{team: vision}",))  # fmt: skip
 
+
+def _positive(value: float) -> None:
+    if value <= 0:
+        raise ValueError(f"must be positive, not {value:g}")
+
+
+def _at_most_one(value: dict) -> None:
+    if len(value) > 1:
+        raise ValueError(f"should have one entry, not {len(value)}")
+
+
 _DISKS = Field("", "map", fields=(
     Field("path", "text", "Where it is mounted."),
     Field("name", "text", "Its name."),
@@ -84,7 +95,7 @@ _ONE_RESOURCE: tuple[Field, ...] = (
           note=NO_MEANING),
     Field("network_tier", "text", "best: the fastest network, such as InfiniBand.", choices=("standard", "best")),
     Field("local_disk", "text", "Local disks of cloud machines.", note=NO_MEANING),
-    Field("max_hourly_cost", "number", "Highest price of a machine.", minimum=0, note=NO_MEANING),
+    Field("max_hourly_cost", "number", "Highest price of a machine.", check=_positive, note=NO_MEANING),
     Field("ports", "text|int|list", "Ports that are served: port-forward reaches them, launch --expose opens them.",
           item=Field("", "text|int"), check=resources.ports,
           examples=("8080", "8000-8010", "8000,9000", "[8080, 9000-9010]")),
@@ -143,8 +154,10 @@ TASK = Field("task", "map", "A task: what to run, with what, on what.", (
     Field("event_callback", "text", "Shell script run when a managed job changes state.", note=JOBS_ONLY),
     Field("api_server_access", "bool", "Access to SkyPilot's API server.",
           note="has no effect: there is no API server"),
-    Field("inputs", "map", "Size of inputs, for cost estimates.", value=_SIZE_GB, note=NO_MEANING),
-    Field("outputs", "map", "Size of outputs, for cost estimates.", value=_SIZE_GB, note=NO_MEANING),
+    Field("inputs", "map", "Size of inputs, for cost estimates.", value=_SIZE_GB, check=_at_most_one,
+          note=NO_MEANING),
+    Field("outputs", "map", "Size of outputs, for cost estimates.", value=_SIZE_GB, check=_at_most_one,
+          note=NO_MEANING),
     Field("experimental", "map", "Old form of config.", (Field("config_overrides", "any", "What config has now."),)),
     Field("volume_mounts", "any", internal=True),
     Field("file_mounts_mapping", "any", internal=True),

@@ -108,9 +108,6 @@ def check_resources(node: Node | None, report: Report) -> None:
         _check_units(part, path, report)
         _check_labels(part, path, report)
         _check_instance_type(part, path, report)
-        tier = part.get("network_tier")
-        if tier is not None and str(tier.value).lower() == "best":
-            report.warn(tier, join(path, "network_tier"), "has no effect yet in this version")
     if node is None or node.kind != "map":
         return
     any_of, ordered, kinds = node.get("any_of"), node.get("ordered"), node.get("accelerators")

@@ -249,7 +249,6 @@ def test_old_forms():
     ("resources: {max_hourly_cost: 2.5}", "resources.max_hourly_cost"),
     ("resources: {accelerator_args: {tpu_vm: true}}", "resources.accelerator_args"),
     ("resources: {instance_type: p4d.24xlarge}", "resources.instance_type"),
-    ("resources: {network_tier: best}", "resources.network_tier"),
     ("resources: {volumes: [{path: /x}]}", "resources.volumes"),
     ("inputs: {s3://a: 5}", "inputs"),
     ("api_server_access: true", "api_server_access"),
@@ -259,6 +258,15 @@ def test_old_forms():
 def test_one_warning_for_what_has_no_effect(text, field):
     _, found = parse(text + "\nrun: x")
     assert [problem.field for problem in found] == [field]
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("resources: {max_hourly_cost: 0}", "resources.max_hourly_cost: must be positive, not 0"),
+    ("inputs: {s3://a: 5, s3://b: 5}", "inputs: should have one entry, not 2"),
+    ("outputs: {s3://a: 5, s3://b: 5}", "outputs: should have one entry, not 2"),
+])  # fmt: skip
+def test_what_is_ignored_is_checked_all_the_same(text, message):
+    assert message in problems(text + "\nrun: x")[0]
 
 
 @pytest.mark.parametrize("text", ["resources: {infra: k8s}", "resources: {memory: 16Gi}", "num_nodes: 2"])
