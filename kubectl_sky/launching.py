@@ -41,8 +41,8 @@ def launch(cluster: Cluster, task: Task, options: Options) -> int:
     cluster.kubectl()  # first: nothing is made where it is missing
     with Progress(f"Launching {options.name}") as progress, gitclone.fetched(task, progress) as source:
         files = collect.collect(uploading.mounts(source.task))  # nor for files that cannot be read
-        bucket_uploading.files(source.task)
-        cluster, job, request = _pods(cluster, task, options, progress)
+        uploads = bucket_uploading.files(source.task)
+        cluster, job, request = _pods(cluster, task, options, uploads, progress)
         there = job["spec"].get("parallelism", 1)
         seconds = limits.provision(options.timeout, task.settings(cluster.context).timeout)
         head = Startup(cluster, job).wait(progress, seconds)
@@ -85,7 +85,7 @@ def _leave(cluster: Cluster, options: Options) -> None:
 
 
 def _pods(
-    cluster: Cluster, task: Task, options: Options, progress: Progress
+    cluster: Cluster, task: Task, options: Options, uploads: collect.Files, progress: Progress
 ) -> tuple[Cluster, dict[str, Any], dict[str, Any] | None]:
     """The Job of the task, made unless it is up, and where; and how to follow its first job if it takes that along."""
     places = choosing.clusters(cluster, task)
@@ -98,7 +98,7 @@ def _pods(
                 continue
             if job := answer.result():
                 _check_fits(task, job, place, options)
-                bucket_uploading.upload(place, task, job, progress)
+                bucket_uploading.upload(place, task, uploads, job, progress)
                 if any(bucket.mode == buckets.COPY for bucket in buckets.read(task.file_mounts)):
                     progress.line(f"Its buckets stay as they were copied when {options.name} started")
                 return place, job, None
@@ -111,7 +111,7 @@ def _pods(
     rendered = podspec.render(made)
     podcheck.check(chosen.cluster, made, rendered)
     registry.check(chosen.cluster, made, rendered)
-    bucket_uploading.upload(chosen.cluster, task, rendered[-1], progress)
+    bucket_uploading.upload(chosen.cluster, task, uploads, rendered[-1], progress)
     job = cluster_objects.create(chosen.cluster, rendered)
     return chosen.cluster, job, {"op": "follow", "job": 1} if made.job else None
 

@@ -37,7 +37,7 @@ def wanted(task: Task) -> list[Bucket]:
 
 
 def files(task: Task) -> collect.Files:
-    """What goes to them. Raises NotReadable."""
+    """What goes to them; its `mounts` are empty for a task that sends nothing there. Raises NotReadable."""
     return collect.collect([mount for index, one in enumerate(wanted(task)) for mount in _mounts(index, one.uploads)])
 
 
@@ -49,12 +49,12 @@ def _mounts(index: int, paths: tuple[Path, ...]) -> list[collect.Mount]:
     return [collect.Mount(path, f"{place}/{path.name}", ignore=path.is_dir()) for path in paths]
 
 
-def upload(cluster: Cluster, task: Task, job: dict[str, Any], progress: Progress) -> None:
-    """Returns when all is in the buckets. `job` is the task's, made or not. Raises Failure."""
+def upload(cluster: Cluster, task: Task, collected: collect.Files, job: dict[str, Any], progress: Progress) -> None:
+    """Returns when all that files() `collected` is in the buckets. `job` is the task's, made or not. Raises Failure."""
     if not (chosen := wanted(task)):
         return
     name = f"{job['metadata']['name']}{SUFFIX}"
-    collected, settings = files(task), own_settings.load()
+    settings = own_settings.load()
     rclone = access.access(task, name, settings, chosen)
     receiver = {
         "image": settings.own_image(settings.runtime_image),

@@ -35,25 +35,32 @@ until [ -e /files/.sent ] || [ -e /files/.end ]; do
   [ $idle -lt 180 ] || touch /files/.end
 done
 """
-# $1 remote, $2 its URI, $3 the folder, and so on. What is there already is not sent again.
+# $1 remote, $2 its URI, $3 the folder, and so on. What is there already is not sent again. A bucket is looked at first,
+# and made only when there is none (3): whoever may write to one need not have the right to make it.
 SCRIPT = """\
 export HOME=/tmp
 until [ -e /files/.sent ]; do
   [ ! -e /files/.end ] || { echo "$2: the files did not come" >/dev/termination-log; exit 1; }
   sleep 0.2 2>/dev/null || sleep 1
 done
-try() {
-  rclone "$@" --config /sky/rclone/rclone.conf --retries 2 --low-level-retries 4 --contimeout 15s >/tmp/log 2>&1 \\
-    && { cat /tmp/log; return; }
-  cat /tmp/log
-  echo "$uri: $(grep -E 'ERROR|CRITICAL|Failed to' /tmp/log | tail -n 1)" >/dev/termination-log
-  exit 1
-}
+options='--config /sky/rclone/rclone.conf --retries 2 --low-level-retries 4 --contimeout 15s'
 while [ $# -gt 0 ]; do
-  uri=$2
   echo "uploading to $2"
-  try mkdir "$1"
-  try copy --transfers 16 --checkers 16 --exclude '.git/**' "/files/$3" "$1"
+  timeout 20 rclone lsf $options "$1" >/dev/null 2>/tmp/log
+  code=$?
+  if [ $code = 3 ]; then
+    rclone mkdir $options "$1" 2>/tmp/log
+    code=$?
+  fi
+  if [ $code = 0 ] || [ $code -ge 124 ]; then
+    rclone copy $options --transfers 16 --checkers 16 --exclude '.git/**' "/files/$3" "$1" 2>/tmp/log
+    code=$?
+  fi
+  cat /tmp/log >&2
+  if [ $code != 0 ]; then
+    echo "$2: $(grep -E 'ERROR|CRITICAL|Failed to' /tmp/log | tail -n 1)" >/dev/termination-log
+    exit 1
+  fi
   shift 3
 done
 """

@@ -23,10 +23,12 @@ OBJECTS = {
     "trained/no.csv": b"not below train/\n",
     "big.bin": os.urandom(3 << 20),
 }
-# what the owner of the keys may do: read one of the buckets, and all with another
+# what the owner of the keys may do: read one of the buckets, write to another, and make those called sky-new...
 POLICY = """{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:List*", "s3:Get*"],
 "Resource": ["arn:aws:s3:::%s", "arn:aws:s3:::%s/*", "arn:aws:s3:::sky-none"]},
-{"Effect": "Allow", "Action": "s3:*", "Resource": ["arn:aws:s3:::sky-out", "arn:aws:s3:::sky-out/*"]}]}"""
+{"Effect": "Allow", "Action": ["s3:List*", "s3:Get*", "s3:PutObject*", "s3:DeleteObject*"],
+"Resource": ["arn:aws:s3:::sky-out", "arn:aws:s3:::sky-out/*"]},
+{"Effect": "Allow", "Action": "s3:*", "Resource": ["arn:aws:s3:::sky-new*"]}]}"""
 
 
 @dataclass(frozen=True)
@@ -43,15 +45,15 @@ class Server:
             "AWS_REGION": "us-east-1",
         }  # fmt: skip
 
-    def written(self) -> dict[str, bytes]:
-        """What is in the bucket OUT."""
+    def written(self, bucket: str = OUT) -> dict[str, bytes]:
+        """What is in a bucket."""
         import boto3
 
         s3 = boto3.client(
             "s3", "us-east-1", endpoint_url=self.url, aws_access_key_id=self.key, aws_secret_access_key=self.secret
         )
-        keys = [one["Key"] for one in s3.list_objects_v2(Bucket=OUT).get("Contents", ())]
-        return {key: s3.get_object(Bucket=OUT, Key=key)["Body"].read() for key in keys}
+        keys = [one["Key"] for one in s3.list_objects_v2(Bucket=bucket).get("Contents", ())]
+        return {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
 
 
 @contextmanager
