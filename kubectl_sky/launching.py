@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -11,9 +10,9 @@ from kubectl_sky import (
     attaching,
     choosing,
     cluster_objects,
+    existing,
     exposing,
     identity,
-    images,
     planning,
     podcheck,
     podspec,
@@ -23,7 +22,7 @@ from kubectl_sky import (
 from kubectl_sky.buckets import uploading as bucket_uploading
 from kubectl_sky.diagnosis import limits
 from kubectl_sky.diagnosis.hints import located
-from kubectl_sky.errors import EXIT_INTERRUPT, Failure, Unreachable, UsageError
+from kubectl_sky.errors import EXIT_INTERRUPT, Failure, Unreachable
 from kubectl_sky.files import collect, gitclone, uploading
 from kubectl_sky.output import Progress
 from kubectl_sky.planning import Options
@@ -90,14 +89,15 @@ def _pods(
     """The Job of the task, made unless it is up, and where; and how to follow its first job if it takes that along."""
     places = choosing.clusters(cluster, task)
     with ThreadPoolExecutor(len(places) + 2) as pool:
-        existing = [pool.submit(_existing, one, options.name, progress) for one in places]
+        there = [pool.submit(existing.find, one, options.name, progress) for one in places]
         choice = pool.submit(choosing.choose, places, task)
         key = pool.submit(identity.new_identity)
-        for place, answer in zip(places, existing, strict=True):
+        for place, answer in zip(places, there, strict=True):
             if isinstance(answer.exception(), Unreachable) and len(places) > 1:
                 continue
             if job := answer.result():
-                _check_fits(task, job, place, options)
+                for note in existing.check(task, job, place, options):
+                    progress.line(note)
                 bucket_uploading.upload(place, task, uploads, job, progress)
                 if any(bucket.mode == buckets.COPY for bucket in buckets.read(task.file_mounts)):
                     progress.line(f"Its buckets stay as they were copied when {options.name} started")
@@ -114,29 +114,3 @@ def _pods(
     bucket_uploading.upload(chosen.cluster, task, uploads, rendered[-1], progress)
     job = cluster_objects.create(chosen.cluster, rendered)
     return chosen.cluster, job, {"op": "follow", "job": 1} if made.job else None
-
-
-def _existing(cluster: Cluster, name: str, progress: Progress) -> dict[str, Any] | None:
-    """The Job of a task that is up or starts, or None after what was left of an ended one is gone."""
-    job = cluster_objects.get_job(cluster, name)
-    if job is None:
-        return None
-    if not job["metadata"].get("deletionTimestamp") and not cluster_objects.finished(job):
-        return job
-    progress.update(f"Waiting for the ended {name} to go away")
-    cluster_objects.remove(cluster, name)
-    return None
-
-
-def _check_fits(task: Task, job: dict[str, Any], cluster: Cluster, options: Options) -> None:
-    """A second launch uses the nodes that are there; raises UsageError when it asks for other ones."""
-    name = job["metadata"]["name"]
-    there = json.loads(job["metadata"].get("annotations", {}).get(planning.SHAPE, "{}"))
-    other = planning.misfits(images.resolved(task, cluster.context or ""), there)
-    nodes = job["spec"].get("parallelism", 1)
-    if task.num_nodes > nodes:
-        other.append(f"num_nodes: asked for {task.num_nodes}, has {nodes}")
-    other += exposing.misfits(options.exposure, job)
-    if other:
-        text = "\n".join([f"{name} is up already, with other resources:", *(f"  {line}" for line in other)])
-        raise UsageError(text, f"{cluster.connection.command('down', name)}, or launch under another name with -c NAME")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from kubectl_sky.taskfile import buckets
 from kubectl_sky.volumes import fits, wanted
 
 SHAPE = "kubectl-sky/shape"  # annotation: what the task's nodes are, to compare a second launch with
+KEPT = "kubectl-sky/kept"  # annotation: what else its pods keep until it is taken down, as digests
 SECRET_LIMIT = 1 << 20
 
 
@@ -64,7 +66,11 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
         request=chosen.request,
         parts=(*_parts(chosen, options, found, own), *registry.parts(task, options.name, own)),
         autostop=options.autostop,
-        annotations={SHAPE: json.dumps(shape(task)), **ports.told(task.resources.ports, options.exposure)},
+        annotations={
+            SHAPE: json.dumps(shape(task)),
+            **({KEPT: json.dumps(there)} if (there := _kept(task, chosen.place.context)) else {}),
+            **ports.told(task.resources.ports, options.exposure),
+        },
     )
     if len(json.dumps(job)) > SECRET_LIMIT - 8192:
         raise UsageError(
@@ -138,8 +144,36 @@ def _misfits(wanted: dict[str, Any], there: dict[str, Any]) -> list[str]:
 
 def missing_buckets(task: Task, job: dict[str, Any]) -> list[str]:
     """Those of the task that the Job of another was not made with."""
-    there = json.loads(job["metadata"].get("annotations", {}).get(SHAPE, "{}"))
+    there = told(job, SHAPE)
     return [one for one in wanted_buckets(task) if one not in there.get("buckets", ())]
+
+
+def told(job: dict[str, Any], annotation: str) -> dict[str, Any]:
+    """What one of the annotations above says of a task that is up."""
+    return dict(json.loads(job["metadata"].get("annotations", {}).get(annotation, "{}")))
+
+
+def unlike(task: Task, context: str, job: dict[str, Any]) -> list[str]:
+    """The fields of a second launch that its pods were made without; those that it leaves open are not among them."""
+    there = told(job, KEPT)
+    return [field for field, digest in _kept(task, context).items() if there.get(field) != digest]
+
+
+def _kept(task: Task, context: str) -> dict[str, str]:
+    """Field -> digest, of those that are given."""
+    there, r = task.settings(context), task.resources
+    config = [
+        there.labels, there.annotations, there.service_account, there.queue, there.limits,
+        [there.allowed_nodes.terms()] if there.allowed_nodes else [], [node.raw() for node in there.pod_config],
+    ]  # fmt: skip
+    values = {
+        "config.kubernetes": config if any(config) else None,
+        "resources.labels": r.labels,
+        "resources.disk_size": r.disk_size,
+        "image_pull_secret": settings.load().image_pull_secret,
+    }
+    digest = {field: json.dumps(value, sort_keys=True, default=str) for field, value in values.items() if value}
+    return {field: hashlib.sha256(text.encode()).hexdigest()[:12] for field, text in digest.items()}
 
 
 def _say(value: Any) -> str:

@@ -17,7 +17,7 @@ class Cause(NamedTuple):
 
 
 _LOGIN = (
-    "check the name; if it is private, take it down and launch it with one of:\n"
+    "check the name; if it is private, launch it again with one of:\n"
     "  --secret-file FILE, with SKYPILOT_DOCKER_USERNAME, SKYPILOT_DOCKER_PASSWORD, SKYPILOT_DOCKER_SERVER={host}\n"
     "  KUBECTL_SKY_DOCKER_CONFIG={host}, to use the login of this machine's docker\n"
     "  KUBECTL_SKY_IMAGE_PULL_SECRET=pull (or pod_config's imagePullSecrets), after kubectl create secret "
@@ -25,7 +25,7 @@ _LOGIN = (
 )
 _WRONG = (
     "check the user, the password and the server ({host}) of the login (SKYPILOT_DOCKER_*, or what is in the Secret), "
-    "and the image's name; then take it down and launch it again"
+    "and the image's name; then launch it again"
 )
 _LOGGED_IN = (
     "its registry {host} does not let it be pulled with the Secret {secrets} (has it the right login for {host}?), or "

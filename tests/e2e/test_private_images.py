@@ -93,6 +93,30 @@ def test_a_wrong_password_is_told(refused: dict[str, Future[Result]]) -> None:
     assert "check the user, the password" in result.err and "wrong-password" not in str(result)
 
 
+def test_the_next_launch_mends_it(place: Place, refused: dict[str, Future[Result]], tmp_path: Path) -> None:
+    """What never started is made anew; what is up stays, and the launch says what of it has no effect."""
+    sky, image = place.sky, f"{SERVER}/token/{RUN}-wrong:1"
+    assert refused["wrong"].result().code == 1
+    before = secret(sky, "wrong-pull")["metadata"]["uid"]
+    right = sky.ok("launch", "-c", "wrong", task_file(tmp_path, place, image, secrets=login(place.registry.password)))
+    assert right.out.splitlines() == KEPT
+    assert "wrong is made anew, it could not start: pod wrong-0-" in right.err, right
+    pulled = secret(sky, "wrong-pull")
+    assert pulled["metadata"]["uid"] != before
+    config = {"kubernetes": {"pod_config": {"spec": {**place.registry.pod, "hostname": "other"}}}}
+    file = task_file(tmp_path, place, image, secrets=login("changed"), config=config)
+    up = sky.ok("launch", "-c", "wrong", file)
+    assert up.out.splitlines() == KEPT
+    assert "The login in the Secret wrong-pull is replaced" in up.err, up
+    assert "config.kubernetes changed; wrong stays as it was made until it is taken down" in up.err, up
+    now = secret(sky, "wrong-pull")
+    assert (now["metadata"]["uid"], "ownerReferences" in now["metadata"]) == (pulled["metadata"]["uid"], True)
+    assert b"changed" in base64.b64decode(now["data"][".dockerconfigjson"])
+    quiet = sky.ok("launch", "-c", "wrong", file)
+    assert "replaced" not in quiet.err
+    sky.ok("down", "wrong", "--no-wait")
+
+
 def test_without_a_login_the_ways_to_give_one_are_told(refused: dict[str, Future[Result]]) -> None:
     result = refused["none"].result()
     assert result.code == 1, result
