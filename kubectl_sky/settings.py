@@ -23,7 +23,7 @@ PREFIX = "KUBECTL_SKY_"
 @dataclass(frozen=True)
 class Settings:
     runtime_image: str = f"ghcr.io/kubectl-sky/runtime:{__version__}"
-    default_image: str = "ghcr.io/astral-sh/uv:python3.12-bookworm"
+    default_image: str = f"ghcr.io/kubectl-sky/task:{__version__}"
     image_pull_policy: str = "IfNotPresent"
     registry_mirror: str = ""  # host[/path] that stands for the registries of the two images above
     allowed_contexts: str = ""  # names, comma-separated, in the order of preference; "": the current one; "all"

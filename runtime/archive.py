@@ -32,8 +32,8 @@ def write_layer(root: Path, out: Path) -> str:
     return digest.hexdigest()
 
 
-def write_archive(image: str, layers: Sequence[tuple[Path, str]], config: dict[str, Any], out: Path) -> None:
-    """Writes `image` to `out` from its layers (file, sha256), the lowest first."""
+def write_archive(names: list[str], layers: Sequence[tuple[Path, str]], config: dict[str, Any], out: Path) -> None:
+    """Writes an image of that name, or names, to `out` from its layers (file, sha256), the lowest first."""
     description = {
         "architecture": architecture(),
         "os": "linux",
@@ -45,7 +45,7 @@ def write_archive(image: str, layers: Sequence[tuple[Path, str]], config: dict[s
     blob = json.dumps(description, sort_keys=True).encode()
     name = f"{hashlib.sha256(blob).hexdigest()}.json"
     files = [f"{digest}.tar" for _, digest in layers]
-    manifest = json.dumps([{"Config": name, "RepoTags": [image], "Layers": files}]).encode()
+    manifest = json.dumps([{"Config": name, "RepoTags": names, "Layers": files}]).encode()
     partial = out.with_suffix(".partial")
     with tarfile.open(partial, "w", format=tarfile.GNU_FORMAT) as archive:
         for member, data in ((name, blob), ("manifest.json", manifest)):

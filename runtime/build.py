@@ -1,4 +1,4 @@
-"""Builds the runtime image here, without Docker or a registry: `python3 -m runtime.build` prints the archive's path."""
+"""Builds our own images here, without Docker or a registry: `python3 -m runtime.build` prints the archives' paths."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 from runtime.recipe import BuildError, Recipe, build
 
 HERE = Path(__file__).resolve().parent
-# the same as in the Dockerfile
+# the same as in the Dockerfiles
+PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+TASK = {"Env": [PATH, "UV_SYSTEM_PYTHON=1", "PIP_ROOT_USER_ACTION=ignore"], "WorkingDir": "/root", "Cmd": ["bash"]}
 CONFIG = {"Env": ["PATH=/sky/tools/bin:/usr/sbin:/bin"], "User": "65532:65532", "Cmd": ["/bin/sh"]}
 
 
@@ -27,8 +29,13 @@ def recipe() -> Recipe:
     return Recipe(f"ghcr.io/kubectl-sky/runtime:{version()}", HERE / "build-rootfs.sh", CONFIG)
 
 
+def task_recipe(*others: str) -> Recipe:
+    """The recipe of the image for tasks that name none; `others` are more names for it."""
+    return Recipe(f"ghcr.io/kubectl-sky/task:{version()}", HERE / "task.sh", TASK, scratch=False, others=others)
+
+
 if __name__ == "__main__":
     try:
-        print(build(recipe()))
+        print(build(recipe()), build(task_recipe()), sep="\n")
     except BuildError as error:
         sys.exit(f"error: {error}")

@@ -50,18 +50,23 @@ class BuildError(Exception):
 
 @dataclass(frozen=True)
 class Recipe:
-    """One image. With `scratch`, it is what the script puts in /out; otherwise, all layers below it and its changes."""
+    """One image. With `scratch`, it is what the script puts in /out; otherwise, all layers below it and its changes.
+
+    `others`: more names that it has.
+    """
 
     image: str
     script: Path
     config: dict[str, Any] = field(default_factory=dict)
     parent: Recipe | None = None
     scratch: bool = True
+    others: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
         """Changes whenever anything changes that goes into the image."""
         digest = hashlib.sha256(f"{SUITE} {MIRROR} {architecture()} {self.image} {self.scratch} {ENTER}".encode())
+        digest.update(" ".join(self.others).encode())
         digest.update(json.dumps(self.config, sort_keys=True).encode())
         digest.update(self.parent.key.encode() if self.parent else b"")
         digest.update(self.script.name.encode())
@@ -98,7 +103,7 @@ def build(recipe: Recipe) -> Path:
             started = time.monotonic()
             say(f"image {recipe.image}: building")
             layers = [write(root, CACHE / "layers" / f"{name}.tar") for name, root in trees(recipe)]
-            write_archive(recipe.image, layers, recipe.config, recipe.archive)
+            write_archive([recipe.image, *recipe.others], layers, recipe.config, recipe.archive)
             size = recipe.archive.stat().st_size / 1e6
             say(f"image {recipe.image}: built in {time.monotonic() - started:.0f} s, {size:.1f} MB")
             forget_older(recipe)

@@ -8,7 +8,7 @@ from runtime import build as runtime_build
 from runtime.recipe import Recipe
 from tests.cluster.settings import HERE
 
-PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATH = runtime_build.PATH
 
 
 def made_by(name: str, image: str, parent: Recipe | None = None, scratch: bool = True, **config: Any) -> Recipe:
@@ -32,10 +32,11 @@ TEST_IMAGES = (
     made_by("nvidia-smi", "sky-test/nvidia-smi:1", TOOLCHAIN, Cmd=["sh"]),
     made_by("rclone", "sky-test/rclone:1", DEBIAN, False, Entrypoint=["rclone"]),
     made_by("own-sshd", "sky-test/own-sshd:1", DEBIAN, False, Cmd=["/usr/sbin/sshd", "-D"]),
-    made_by("python", "sky-test/python:1", DEBIAN, False, Cmd=["python3"]),
 )  # fmt: skip
+# the real default image, also under the name that tests know
+TASK = runtime_build.task_recipe("sky-test/python:1")
 
 
 def all_images() -> tuple[Recipe, ...]:
-    """Everything that is loaded on each node: the runtime image and the tests' images."""
-    return (runtime_build.recipe(), *TEST_IMAGES)
+    """Everything that is loaded on each node: our own images and the tests'."""
+    return (runtime_build.recipe(), TASK, *TEST_IMAGES)

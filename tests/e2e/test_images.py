@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from kubectl_sky.settings import Settings
 from tests.e2e.conftest import Sky, image, namespace
 
 READ_ONLY = {"containers": [{"securityContext": {"readOnlyRootFilesystem": True}}]}
@@ -127,3 +129,38 @@ def test_images_without_a_shell(spaces: Spaces, tmp_path: Path, way: Way) -> Non
     person = sky.run("ssh", "distroless", "/app 0 | /app 1")
     assert person.code == 127 and "/bin/sh" in person.err, person
     sky.ok("down", "distroless", "--no-wait")
+
+
+INSTALL = "pip install --quiet --no-index --no-build-isolation ."
+UV = "uv pip install --quiet --no-index --no-build-isolation --reinstall ."
+HAS = (
+    "python --version && pip --version && uv --version && git --version && curl --version && rsync --version"
+    " && ssh -V && ps --version && less --version && python -m venv $HOME/v && uv venv --quiet $HOME/u"
+)
+PACKAGE = """
+[project]
+name = "greeting"
+version = "1"
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+[tool.setuptools]
+py-modules = ["greeting"]
+"""
+
+
+@pytest.mark.skipif("SKY_TEST_IMAGES" in os.environ, reason="the default image may not be on that cluster")
+@pytest.mark.parametrize("restricted", (False, True))
+def test_the_default_image(spaces: Spaces, restricted: bool, tmp_path: Path) -> None:
+    """As root, and as a user that it does not know: what docs/images.md says of it, and pip installs packages."""
+    (tmp_path / "pyproject.toml").write_text(PACKAGE)
+    (tmp_path / "greeting.py").write_text("print('installed')")
+    sky = replace(
+        spaces.restricted if restricted else spaces.plain, env={"KUBECTL_SKY_DEFAULT_IMAGE": Settings().default_image}
+    )
+    setup = f"set -e\n{HAS}\n{INSTALL}\n{'true' if restricted else f'{UV} && sudo true'}"
+    file = tmp_path / "default.yaml"
+    task = {"name": "default", "workdir": str(tmp_path), "resources": {"cpus": 0.1}, "setup": setup}
+    file.write_text(yaml.safe_dump({**task, "run": "cd / && python -c 'import greeting'; id -u"}))
+    result = sky.ok("launch", "--down", str(file))
+    assert result.out.splitlines()[-2:] == ["installed", "1000" if restricted else "0"], result
