@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from kubectl_sky.errors import UsageError
 from kubectl_sky.resources import WAIT_FOR, Autostop
 
+ANNOTATION = "kubectl-sky/autostop"  # of the Job: the policy, for whoever looks
+STOPPED = "kubectl-sky/stopped"  # annotation of the Job: when `stop` suspended it
 DEFAULT_MINUTES = 5  # of the verb `autostop`, as in SkyPilot
 
 
@@ -44,3 +48,25 @@ def policy(said: Autostop | None, minutes: int | None, wait_for: str | None, dow
     known = said.wait_for if said and on else None
     after_jobs = "jobs" if idle == 0 and minutes is None and not on else "jobs_and_ssh"
     return Policy(idle, wait_for or known or after_jobs, down or bool(said and on and said.down))
+
+
+def stopped(job: Mapping[str, Any]) -> bool:
+    """Whether `start` brings a task back: it was suspended by `stop`, or ended by itself when it was idle."""
+    if (job["metadata"].get("annotations") or {}).get(STOPPED):
+        return True
+    ended = {c["type"] for c in job.get("status", {}).get("conditions") or [] if c.get("status") == "True"}
+    policy = read(job)
+    return "Complete" in ended and policy is not None and not policy.down
+
+
+def annotated(policy: Policy | None) -> dict[str, str | None]:
+    """Of the Job; None takes one away."""
+    return {ANNOTATION: json.dumps(policy.as_dict()) if policy else None}
+
+
+def read(job: Mapping[str, Any]) -> Policy | None:
+    """What a Job's annotation says; None also for what another hand wrote there."""
+    try:
+        return Policy(**json.loads((job["metadata"].get("annotations") or {})[ANNOTATION]))
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -25,6 +25,7 @@ COLLECTIONS = {
     "Pod": "/api/v1/namespaces/{}/pods",
 }
 # only some clusters have them, or let everybody read them
+KEPT = "kubectl-sky/outlives-its-job"  # annotation of a claim whose Job was ended for a new one of the same name
 OPTIONAL = ("ResourceClaimTemplate", "PersistentVolumeClaim", "Ingress", "HTTPRoute")
 
 
@@ -130,8 +131,21 @@ def _put(cluster: Cluster, manifest: Manifest) -> None:
         if whose:
             text = f"namespace {cluster.namespace} has a {kind} {name!r} {whose}"
             raise Failure(text, "choose another name: -c NAME") from None
+        if KEPT in (there["metadata"].get("annotations") or {}):
+            return _check_kept(there, manifest)
         cluster.delete(f"{path}/{name}")
         _create_after(cluster, path, manifest)
+
+
+def _check_kept(there: Manifest, wanted: Manifest) -> None:
+    """Raises Failure when a claim that was kept is not as large as the one that is wanted."""
+    has, asked = (one["spec"]["resources"]["requests"]["storage"] for one in (there, wanted))
+    if has != asked:
+        task = there["metadata"]["labels"][names.INSTANCE]
+        raise Failure(
+            f"the volume {there['metadata']['name']} that {task} has kept is of {has}, not {asked}",
+            f"launch with {has}; or without what is in it: kubectl sky down {task}, then launch",
+        )
 
 
 def _create_after(cluster: Cluster, path: str, manifest: Manifest, seconds: float = 20.0) -> None:
@@ -147,14 +161,27 @@ def _create_after(cluster: Cluster, path: str, manifest: Manifest, seconds: floa
         time.sleep(0.2)
 
 
+def keep_claims(cluster: Cluster, name: str) -> None:
+    """Lets a task's claims outlive its Job: they are those of the next one of that name."""
+    kept = {"metadata": {"annotations": {KEPT: "true"}, "ownerReferences": None}}
+    for claim in listed(cluster, "PersistentVolumeClaim", names.selector(name)):
+        owners = claim["metadata"].get("ownerReferences") or []
+        if all(owner["kind"] == "Job" for owner in owners):  # a pod's own goes with the pod
+            cluster.patch(f"{collection(cluster, 'PersistentVolumeClaim')}/{claim['metadata']['name']}", kept)
+
+
 def remove(cluster: Cluster, name: str, seconds: float = 60.0) -> None:
-    """Takes away a task that has ended, so that its name is free; waits until it is. Raises Failure at the limit."""
+    """Takes away a task that has ended, so that its name is free; waits until it is. Raises Failure at the limit.
+
+    Claims that keep_claims() was called for stay.
+    """
     selector = names.selector(name)
     policy = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
     kinds = [kind for kind in COLLECTIONS if kind != "Pod"]
     deadline = time.monotonic() + seconds
     while True:
-        left = [(kind, item["metadata"]["name"]) for kind in kinds for item in listed(cluster, kind, selector)]
+        found = [(kind, item["metadata"]) for kind in kinds for item in listed(cluster, kind, selector)]
+        left = [(kind, one["name"]) for kind, one in found if KEPT not in (one.get("annotations") or {})]
         if not left:
             return
         if time.monotonic() > deadline:

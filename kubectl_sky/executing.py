@@ -38,7 +38,7 @@ def execute(cluster: Cluster, name: str, task: Task, options: Options) -> int:
         if pods and cluster_objects.rank(pods[0]) == 0 and running.task_up(pods[0]):
             head.first = str(pods[0]["metadata"]["name"])
         elif not pods:
-            raise running.unknown(cluster, name)
+            head()  # says why
         if task.num_nodes > len(pods):
             raise UsageError(f"{name} has {len(pods)} node(s), the task wants {task.num_nodes}")
         _check_buckets(cluster, name, task, progress)

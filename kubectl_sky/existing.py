@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import cluster_objects, exposing, images, planning, registry
+from kubectl_sky import autostop, cluster_objects, exposing, images, planning, registry
 from kubectl_sky import settings as own_settings
 from kubectl_sky.diagnosis import podstate, why
 from kubectl_sky.diagnosis.hints import located
@@ -27,12 +27,15 @@ def find(cluster: Cluster, name: str, progress: Progress) -> dict[str, Any] | No
     job = cluster_objects.get_job(cluster, name)
     if job is None:
         return None
-    if not job["metadata"].get("deletionTimestamp") and not cluster_objects.finished(job):
+    stopped = autostop.stopped(job)
+    if not job["metadata"].get("deletionTimestamp") and not stopped and not cluster_objects.finished(job):
         complete = job.get("status", {}).get("ready", 0) >= job["spec"].get("parallelism", 1)
         reason = "" if complete else stuck(why.read(cluster, name))
         if not reason:
             return job
         progress.line(f"{name} is made anew, it could not start: {located(cluster.connection, reason)}")
+    if stopped:
+        cluster_objects.keep_claims(cluster, name)
     progress.update(f"Waiting for the ended {name} to go away")
     cluster_objects.remove(cluster, name)
     return None

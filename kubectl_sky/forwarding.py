@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from kubectl_sky import cluster_objects, names, portmap, running
 from kubectl_sky.api import watching
-from kubectl_sky.diagnosis.state import COMPLETED
+from kubectl_sky.diagnosis.state import COMPLETED, STOPPED
 from kubectl_sky.errors import (
     EXIT_FAILURE,
     EXIT_INTERRUPT,
@@ -169,7 +169,7 @@ class Forwarding:
                 if cluster_objects.rank(pod) == self.rank and running.task_up(pod):
                     return str(pod["metadata"]["name"])
         state = running.explain(self.cluster, self.name)
-        if state.phase == COMPLETED:
+        if state.phase in (COMPLETED, STOPPED):
             raise Over(f"{self.name} has ended: {state.message or 'completed'}")
         reason = state.message or state.reason or state.phase
         if state.phase in running.OVER:

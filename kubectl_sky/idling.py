@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import cluster_objects, names, podspec, queues
+from kubectl_sky import autostop, cluster_objects, podspec, queues, settings
 from kubectl_sky.errors import ClusterFailure
 from kubectl_sky.output import duration
 
@@ -23,10 +22,9 @@ def change(cluster: Cluster, name: str, policy: Policy | None) -> None:
 
 def note(cluster: Cluster, name: str, policy: Policy | None) -> None:
     """What `status` shows, and for how long what is left of it is kept."""
-    said = json.dumps(policy.as_dict()) if policy else None
     changes: dict[str, Any] = {
-        "metadata": {"annotations": {names.AUTOSTOP: said}},
-        "spec": {"ttlSecondsAfterFinished": podspec.kept_seconds(policy)},
+        "metadata": {"annotations": autostop.annotated(policy)},
+        "spec": {"ttlSecondsAfterFinished": podspec.kept_seconds(policy, settings.load())},
     }
     with contextlib.suppress(ClusterFailure):  # the pods know already: this is for the show
         cluster.patch(f"{cluster_objects.collection(cluster, 'Job')}/{name}", changes)
@@ -41,12 +39,3 @@ def words(policy: Policy | None) -> str:
         return f"ends in {after}, whatever runs"
     without = "a job" if policy.wait_for == "jobs" else "a job or a session"
     return f"ends after {after} without {without}" if policy.minutes else f"ends once it is without {without}"
-
-
-def column(said: str | None) -> str:
-    """For a table: `30 min (down)`; `-` for never."""
-    if not said:
-        return "-"
-    policy = json.loads(said)
-    after = duration(policy["minutes"] * 60) if policy["minutes"] else "0m"
-    return after + (" (down)" if policy["down"] else "")

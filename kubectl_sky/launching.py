@@ -87,7 +87,7 @@ def _pods(
     cluster: Cluster, task: Task, options: Options, uploads: collect.Files, progress: Progress
 ) -> tuple[Cluster, dict[str, Any], dict[str, Any] | None]:
     """The Job of the task, made unless it is up, and where; and how to follow its first job if it takes that along."""
-    places = choosing.clusters(cluster, task)
+    places = [cluster] if options.here else choosing.clusters(cluster, task)
     with ThreadPoolExecutor(len(places) + 2) as pool:
         there = [pool.submit(existing.find, one, options.name, progress) for one in places]
         choice = pool.submit(choosing.choose, places, task)

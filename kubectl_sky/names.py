@@ -10,7 +10,6 @@ from kubectl_sky.errors import UsageError
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 INSTANCE = "app.kubernetes.io/instance"
-AUTOSTOP = "kubectl-sky/autostop"  # annotation of the Job: when it ends by itself, as JSON
 OURS = f"{MANAGED_BY}=kubectl-sky"
 LONGEST = 52  # a pod's host name is NAME-INDEX, and a DNS label ends at 63
 

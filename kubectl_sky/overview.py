@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import names
+from kubectl_sky import autostop, names
 from kubectl_sky.diagnosis import state
 from kubectl_sky.errors import ApiError, Expired, Failure
 
@@ -23,7 +23,7 @@ CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 
 @dataclass(frozen=True)
 class Row:
-    """One task. `wanted` nodes, of which `ready` are up."""
+    """One task. `wanted` nodes, of which `ready` are up; `left`: seconds to its end, if its agent was asked."""
 
     name: str
     namespace: str
@@ -35,6 +35,8 @@ class Row:
     state: state.State
     created: str
     pods: tuple[Object, ...]
+    autostop: autostop.Policy | None = None
+    left: float | None = None
 
     def nodes(self) -> list[str]:
         return [str(pod.get("spec", {}).get("nodeName") or "<none>") for pod in self.pods]
@@ -60,6 +62,7 @@ def row(job: Object, pods: Sequence[Object], events: Sequence[Object] = ()) -> R
         state=state.task_state(job, pods, events),
         created=metadata.get("creationTimestamp", ""),
         pods=tuple(sorted(state.newest(pods), key=lambda pod: pod["metadata"]["name"])),
+        autostop=autostop.read(job),
     )
 
 
@@ -126,6 +129,11 @@ class Board:
         jobs = sorted(self.things["Job"].items(), key=lambda one: _place(one[1]))
         chosen = [(uid, job) for uid, job in jobs if not patterns or matches(job["metadata"]["name"], patterns)]
         return [row(job, of_job.get(uid, []), self.events) for uid, job in chosen]
+
+    def jobs(self, patterns: Sequence[str] = ()) -> list[Object]:
+        """The Jobs whose names match one of the globs (none: all)."""
+        found = self.things["Job"].values()
+        return [job for job in found if not patterns or matches(job["metadata"]["name"], patterns)]
 
     def job_names(self) -> list[str]:
         return sorted({job["metadata"]["name"] for job in self.things["Job"].values()})

@@ -16,6 +16,7 @@ from kubectl_sky.buckets import access
 from kubectl_sky.errors import TaskErrors, UsageError
 from kubectl_sky.parts import claims, fabric, ports, volumes
 from kubectl_sky.parts.part import Part
+from kubectl_sky.record import Record
 from kubectl_sky.task import Task
 from kubectl_sky.taskfile import buckets
 from kubectl_sky.volumes import fits, wanted
@@ -34,6 +35,8 @@ class Options:
     exposure: ports.Exposure = field(default_factory=ports.Exposure)
     privileged_mounts: bool = False  # of buckets; agreed to with this launch
     tty: podspec.Tty | None = None  # of its job
+    record: Record | None = None  # of this launch, for a later start
+    here: bool = False  # only in the context that is given, whatever the task says
     attached: str | None = None  # the keys that detach this terminal from the job's; None: only its log is shown
 
 
@@ -66,17 +69,20 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
         request=chosen.request,
         parts=(*_parts(chosen, options, found, own), *registry.parts(task, options.name, own)),
         autostop=options.autostop,
+        record=options.record,
         annotations={
             SHAPE: json.dumps(shape(task)),
             **({KEPT: json.dumps(there)} if (there := _kept(task, chosen.place.context)) else {}),
             **ports.told(task.resources.ports, options.exposure),
         },
     )
-    if len(json.dumps(job)) > SECRET_LIMIT - 8192:
+    room = SECRET_LIMIT - 8192 - len(json.dumps(job))
+    if room < 0:
         raise UsageError(
             "setup, run and envs are too large together: at most 1 MB", "put what is large into the workdir"
         )
-    return made
+    fits = made.record is None or len(json.dumps(made.record.as_dict())) < room
+    return made if fits else replace(made, record=None)
 
 
 def _parts(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from kubectl_sky import names, needs, podmerge, quantity, scheduling
+from kubectl_sky import autostop, hooks, names, needs, own_containers, podmerge, quantity, record, scheduling
 from kubectl_sky.autostop import Policy
 from kubectl_sky.capacity import device_request
 from kubectl_sky.capacity.device_request import DeviceRequest
@@ -19,6 +19,7 @@ from kubectl_sky.config.layers import Effective
 from kubectl_sky.parts import pulling
 from kubectl_sky.parts.claims import CLAIM
 from kubectl_sky.parts.part import Part
+from kubectl_sky.record import Record
 from kubectl_sky.settings import Settings
 from kubectl_sky.task import Task
 from kubectl_sky.taskfile.envs import DOCKER_LOGIN
@@ -26,46 +27,12 @@ from kubectl_sky.volumes.storage import Storage
 
 Manifest = dict[str, Any]
 
-SKY_UID = 65532  # of our own containers
-OWN_CPU = 0.01
-OWN_RESOURCES = {"requests": {"cpu": quantity.number(OWN_CPU), "memory": "32Mi"}, "limits": {"memory": "512Mi"}}
 RESTRICTED_UID = 1000  # of the task where Pod Security forbids root and nobody chose a uid
 GRACE_SECONDS = 30
-KEEP_SECONDS = 86400  # how long a task that ended by itself stays to be looked at
-KEEP_DOWN_SECONDS = 3600  # the same after --down
+KEEP_DOWN_SECONDS = 3600  # how long, at most, a task that ended by --down stays to be looked at
 HIDDEN = "<hidden: --show-secrets>"
+ETC = ("task.json", "id_ed25519", "id_ed25519.pub", "known_hosts")  # what of the Secret the pods see
 PYTHON = ["/sky/tools/bin/python3", "-SE"]
-# node 0 runs the agent, again if it is killed; the others a sshd for it, which ends when the supervisor lets go of the
-# fifo
-SSH_SCRIPT = """\
-if [ "${JOB_COMPLETION_INDEX:-0}" = 0 ]; then
-  while :; do
-    /sky/tools/bin/python3 -SE /sky/code/agent.py &
-    agent=$!
-    trap 'kill $agent; exit 0' TERM
-    wait $agent
-    code=$?
-    [ $code -gt 1 ] || exit $code
-    echo "kubectl-sky: the agent ended ($code) and is started again" >&2
-    sleep 1
-  done
-fi
-[ -p /sky/run/alive ] || mkfifo -m 666 /sky/run/alive 2>/dev/null
-/usr/sbin/sshd -D -e -f /sky/code/sshd_nodes.conf &
-sshd=$!
-trap 'kill $sshd; exit 0' TERM
-(read -r end < /sky/run/alive; kill $sshd) &
-wait $sshd
-"""
-HARDENED = {
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-    "readOnlyRootFilesystem": True,
-    "runAsNonRoot": True,
-    "runAsUser": SKY_UID,
-    "runAsGroup": SKY_UID,
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
 
 
 @dataclass(frozen=True)
@@ -113,6 +80,7 @@ class Plan:
     request: DeviceRequest | None = None  # of accelerators
     parts: tuple[Part, ...] = ()
     autostop: Policy | None = None
+    record: Record | None = None  # of the launch
     annotations: dict[str, str] = field(default_factory=dict)
 
     @cached_property
@@ -194,6 +162,7 @@ def _secret(plan: Plan) -> Manifest:
         "id_ed25519": plan.identity.private,
         "id_ed25519.pub": plan.identity.public,
         "known_hosts": f"kubectl-sky {plan.identity.public}",
+        **({record.FILE: json.dumps(plan.record.as_dict())} if plan.record else {}),
     }
     return {
         "apiVersion": "v1",
@@ -206,7 +175,9 @@ def _secret(plan: Plan) -> Manifest:
 
 def _config_map(plan: Plan) -> Manifest:
     metadata = _metadata(plan, f"{plan.name}-sky")
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(plan.code)}
+    scripts = hooks.of(plan.task)
+    data = {**plan.code, **({hooks.FILE: json.dumps(scripts)} if scripts else {})}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
 def _service(plan: Plan) -> Manifest:
@@ -221,7 +192,8 @@ def _job(plan: Plan) -> Manifest:
         "kubectl-sky/user": plan.user,
         "kubectl-sky/resources": needs.summary(task),
         **({"kubectl-sky/task-name": task.name} if task.name else {}),
-        **({names.AUTOSTOP: json.dumps(plan.autostop.as_dict())} if plan.autostop else {}),
+        **(autostop.annotated(plan.autostop) if plan.autostop else {}),
+        **hooks.annotated(task),
         **plan.annotations,
     }
     metadata = _metadata(plan, plan.name, annotations=annotations)
@@ -238,7 +210,7 @@ def _job(plan: Plan) -> Manifest:
             "completions": task.num_nodes,
             "parallelism": task.num_nodes,
             "backoffLimit": 0,
-            "ttlSecondsAfterFinished": kept_seconds(plan.autostop),
+            "ttlSecondsAfterFinished": kept_seconds(plan.autostop, plan.settings),
             "template": pulling.with_secrets(pod, plan.parts, facts.pull_secrets),
         },
     }
@@ -248,15 +220,20 @@ def sketch(
     task: Task, request: DeviceRequest | None, nodes: Sequence[Node] | None, context: str = ""
 ) -> dict[str, Any]:
     """The spec of a pod of the task, as far as it matters to the scheduler."""
-    containers = [{"name": "task", "resources": _resources(task, request)}, {"name": "ssh", "resources": OWN_RESOURCES}]
+    containers = [
+        {"name": "task", "resources": _resources(task, request)},
+        {"name": "ssh", "resources": own_containers.RESOURCES},
+    ]
     where = scheduling.fields("", task.num_nodes, request, task.resources.use_spot, nodes)
     merged = applying.to_template({"spec": {"containers": containers, **where}}, task.settings(context))
     return dict(merged["spec"])
 
 
-def kept_seconds(autostop: Policy | None) -> int:
-    """How long what is left of an ended task stays to be looked at."""
-    return KEEP_DOWN_SECONDS if autostop and autostop.down else KEEP_SECONDS
+def kept_seconds(policy: Policy | None, settings: Settings) -> int | None:
+    """How long what is left of an ended task stays to be looked at; None: until it is started again or taken down."""
+    if policy is None:
+        return settings.kept_seconds
+    return min(KEEP_DOWN_SECONDS, settings.kept_seconds) if policy.down else None
 
 
 def service_account(task: Task, context: str) -> str:
@@ -268,16 +245,16 @@ def service_account(task: Task, context: str) -> str:
 def _pod(plan: Plan) -> dict[str, Any]:
     task, facts = plan.task, plan.facts
     restricted = facts.pod_security == "restricted"
-    containers = [_task_container(plan, restricted), _ssh_container(plan), *_added(plan, "containers")]
+    containers = [_task_container(plan, restricted), own_containers.ssh(plan.settings), *_added(plan, "containers")]
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "terminationGracePeriodSeconds": GRACE_SECONDS + hooks.grace(task),
         "containers": containers,
         "volumes": [*_volumes(plan), *_added(plan, "volumes")],
     }
-    first = [*([] if facts.image_volumes else [_tools_container(plan)]), *_added(plan, "init_containers")]
+    first = [*([] if facts.image_volumes else [own_containers.tools(plan.settings)]), *_added(plan, "init_containers")]
     if first:
         pod["initContainers"] = first
     if restricted:
@@ -338,7 +315,8 @@ def image(plan: Plan) -> str:
 def _resources(task: Task, request: DeviceRequest | None) -> dict[str, Any]:
     """Requests; limits for memory that was asked for (and for GPUs, which know nothing else)."""
     # our own container's share comes off it: the pod asks for what the task says, and fits where that fits
-    cpu, size = quantity.number(max(needs.cpus(task) - OWN_CPU, OWN_CPU)), quantity.gibibytes(needs.memory(task))
+    cpu = quantity.number(max(needs.cpus(task) - own_containers.CPU, own_containers.CPU))
+    size = quantity.gibibytes(needs.memory(task))
     requests: dict[str, Any] = {"cpu": cpu, "memory": size}
     limits: dict[str, Any] = {}
     if task.resources.memory:
@@ -357,37 +335,6 @@ def _tools_mount(plan: Plan) -> dict[str, Any]:
     return {**mount, "subPath": "sky/tools"} if plan.facts.image_volumes else mount
 
 
-def _own_container(plan: Plan, name: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "image": plan.settings.own_image(plan.settings.runtime_image),
-        "imagePullPolicy": plan.settings.image_pull_policy,
-        "securityContext": HARDENED,
-        "resources": OWN_RESOURCES,
-    }
-
-
-def _ssh_container(plan: Plan) -> dict[str, Any]:
-    return {
-        **_own_container(plan, "ssh"),
-        "command": ["/bin/sh", "-c", SSH_SCRIPT],
-        "volumeMounts": [
-            {"name": "run", "mountPath": "/sky/run"},
-            {"name": "run", "mountPath": "/tmp"},  # sshd's sockets of forwarded agents, for the task to use
-            {"name": "code", "mountPath": "/sky/code", "readOnly": True},
-            {"name": "etc", "mountPath": "/sky/etc", "readOnly": True},
-        ],
-    }
-
-
-def _tools_container(plan: Plan) -> dict[str, Any]:
-    return {
-        **_own_container(plan, "tools"),
-        "command": ["/bin/sh", "-c", "cp -R /sky/tools/. /copy"],
-        "volumeMounts": [{"name": "tools", "mountPath": "/copy"}],
-    }
-
-
 def _volumes(plan: Plan) -> list[dict[str, Any]]:
     tools: dict[str, Any] = {"name": "tools", "emptyDir": {}}
     if plan.facts.image_volumes:
@@ -400,6 +347,6 @@ def _volumes(plan: Plan) -> list[dict[str, Any]]:
         {"name": "run", "emptyDir": {}},
         tools,
         {"name": "code", "configMap": {"name": f"{plan.name}-sky"}},
-        {"name": "etc", "secret": {"secretName": f"{plan.name}-sky"}},
+        {"name": "etc", "secret": {"secretName": f"{plan.name}-sky", "items": [{"key": k, "path": k} for k in ETC]}},
         {"name": "shm", "emptyDir": {"medium": "Memory"}},
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import cluster_objects, running
-from kubectl_sky.diagnosis.state import COMPLETED, FAILED, task_state
+from kubectl_sky.diagnosis.state import COMPLETED, FAILED, STOPPED, task_state
 from kubectl_sky.errors import ApiError, ClusterFailure, Failure
 from kubectl_sky.follow import Printer
 from kubectl_sky.output import Progress, colour
@@ -61,6 +61,6 @@ def _of_the_dead(cluster: Cluster, name: str, nodes: int, options: Options) -> i
             print(f"node {cluster_objects.rank(pod)}: {error.message}", file=sys.stderr)
     printer.close()
     state = running.explain(cluster, name)
-    if state.phase != "Completed":
+    if state.phase not in (COMPLETED, STOPPED):
         raise ClusterFailure(f"{name} is over: {state.message or state.reason}", state.hint)
     return 0

@@ -13,7 +13,7 @@ from kubectl_sky import cluster_objects
 from kubectl_sky.conversation import Broken
 from kubectl_sky.diagnosis import containers, why
 from kubectl_sky.diagnosis.hints import located
-from kubectl_sky.diagnosis.state import COMPLETED, FAILED, TERMINATING, State
+from kubectl_sky.diagnosis.state import COMPLETED, FAILED, STOPPED, TERMINATING, State
 from kubectl_sky.errors import EXIT_FAILURE, EXIT_INTERRUPT, ApiError, ClusterFailure, Failure
 from kubectl_sky.follow import Follower, Printer
 from kubectl_sky.output import Progress, colour, duration
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
 
 SIGNALS = (128 + signal.SIGKILL, 128 + signal.SIGTERM)
-OVER = (FAILED, COMPLETED, TERMINATING)
+OVER = (FAILED, COMPLETED, STOPPED, TERMINATING)
 
 
 class Head:

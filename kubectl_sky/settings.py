@@ -37,7 +37,16 @@ class Settings:
     rclone_image: str = "docker.io/rclone/rclone:1.71.1"  # copies buckets; used by tasks that have some
     bucket_endpoints: str = ""  # of S3 servers: SCHEME=URL, comma-separated, e.g. s3=http://minio:9000
     bucket_secret: str = ""  # a Secret of the namespace, the environment of rclone; "": the user's own keys
+    keep_hours: str = "24"  # how long an ended cluster stays to be looked at, with its logs
     image_volumes: str = "auto"  # auto | true | false: mount the runtime image instead of copying from it
+
+    @property
+    def kept_seconds(self) -> int:
+        """`keep_hours`. Raises UsageError."""
+        try:
+            return max(0, round(float(self.keep_hours) * 3600))
+        except (ValueError, OverflowError):
+            raise UsageError(f"keep_hours: {self.keep_hours!r} is no number of hours") from None
 
     def own_image(self, image: str) -> str:
         """One of our two images, as it is called on the mirror."""

@@ -13,7 +13,7 @@ from kubectl_sky.api import watching
 from kubectl_sky.diagnosis import limits, mounting, scaling, unplaced, why
 from kubectl_sky.diagnosis.hints import located
 from kubectl_sky.diagnosis.podstate import COPYING
-from kubectl_sky.diagnosis.state import COMPLETED, FAILED, TERMINATING, UNSCHEDULABLE, State, task_state
+from kubectl_sky.diagnosis.state import COMPLETED, FAILED, STOPPED, TERMINATING, UNSCHEDULABLE, State, task_state
 from kubectl_sky.errors import EXIT_INTERRUPT, EXIT_TIMEOUT, ClusterFailure, Failure
 from kubectl_sky.overview import CONTROLLER_UID
 
@@ -26,7 +26,7 @@ LOOK_AGAIN = 30.0  # s after which the nodes are read again while there is no pl
 LOOK_COPY = 5.0  # s after which it is read again how far a copy is
 LOOK_FIRST = 2.0  # s for which the reason waits for what the nodes tell
 UNBOUND = ("ClaimUnbound", "Provisioning", "NoStorageClass", "ProvisioningFailed")
-FATAL = (FAILED, COMPLETED, TERMINATING)
+FATAL = (FAILED, COMPLETED, STOPPED, TERMINATING)
 
 
 class Startup:

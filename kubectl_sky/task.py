@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,17 @@ NAME = re.compile(r"[a-zA-Z0-9]+(?:[._-]{1,2}[a-zA-Z0-9]+)*")
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What a task was read from: the file's text (None: the command line alone), its name, the folder that paths
+    are relative to, and what the flags put on top."""
+
+    text: str | None
+    source: str
+    base: str
+    overrides: Overrides
+
+
+@dataclass(frozen=True)
 class Task:
     """A checked task. `places` maps a field's path to its line and column, for later findings."""
 
@@ -58,6 +69,7 @@ class Task:
     source: str = "task"
     places: Mapping[str, tuple[int, int]] = field(default_factory=dict, compare=False, repr=False)
     layers: Layers = field(default_factory=Layers, compare=False, repr=False)
+    origin: Origin | None = field(default=None, compare=False, repr=False)
 
     def settings(self, context: str) -> Effective:
         """What its `config:` and, where they were read, the files and flags say for a context."""
@@ -103,7 +115,12 @@ def parse(
         what = "a job group" if file.kind == "group" else "a pipeline"
         message = f"{what} of {len(file.tasks)} tasks cannot be launched yet"
         raise TaskErrors([Problem(source, 1, 1, "", message, "put one task in a file")])
-    return file.tasks[0], warnings
+    origin = Origin(_decoded(text), source, str(base or Path.cwd()), overrides or Overrides())
+    return replace(file.tasks[0], origin=origin), warnings
+
+
+def _decoded(text: bytes | str | None) -> str | None:
+    return text.decode() if isinstance(text, bytes) else text
 
 
 def parse_all(

@@ -46,6 +46,12 @@ class Thing:
         """uid of the Job of a pod."""
         return (self.manifest["metadata"].get("labels") or {}).get(CONTROLLER_UID, "")
 
+    @property
+    def job(self) -> str:
+        """uid of the Job that owns it."""
+        owners = self.manifest["metadata"].get("ownerReferences") or []
+        return next((str(owner["uid"]) for owner in owners if owner["kind"] == "Job"), "")
+
     def __str__(self) -> str:
         return f"{self.kind.lower()}/{self.name}"
 

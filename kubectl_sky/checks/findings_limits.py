@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kubectl_sky import accelerators, podspec, quantity
+from kubectl_sky import accelerators, own_containers, quantity
 from kubectl_sky.checks.findings import INFO, OK, PROBLEM, WARNING, Finding, Seen
 
 Object = dict[str, Any]
@@ -19,10 +19,10 @@ _SHORT = {"cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "lim
 _NOT_OURS = {"BestEffort", "Terminating", "PriorityClass", "CrossNamespacePodAffinity"}
 PLAIN, OURS = "a task without --cpus and --memory", "the program's own container"
 _OWN = {
-    "cpu": podspec.OWN_CPU,
-    "memory": quantity.parse(podspec.OWN_RESOURCES["requests"]["memory"]),
+    "cpu": own_containers.CPU,
+    "memory": quantity.parse(own_containers.RESOURCES["requests"]["memory"]),
 }
-_TASK = {"cpu": 1.0 - podspec.OWN_CPU, "memory": float(quantity.GIB)}  # without --cpus and --memory
+_TASK = {"cpu": 1.0 - own_containers.CPU, "memory": float(quantity.GIB)}  # without --cpus and --memory
 
 
 def check_quotas(seen: Seen) -> Iterable[Finding]:
@@ -118,7 +118,7 @@ def refusals(limit: Object, containers: Mapping[str, Mapping[str, float]] | None
     found = []
     for name, requests in (containers or {PLAIN: _TASK, OURS: _OWN}).items():
         for key, request in requests.items():
-            top = podspec.OWN_RESOURCES["limits"]["memory"] if name == OURS and key == "memory" else None
+            top = own_containers.RESOURCES["limits"]["memory"] if name == OURS and key == "memory" else None
             found += _refusal(limit, name, key, request, quantity.parse(top) if top else None)
     return found
 

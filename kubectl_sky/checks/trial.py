@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import names, planning, podspec, settings, task
+from kubectl_sky import names, own_containers, planning, podspec, settings, task
 from kubectl_sky.checks.findings import INFO, OK, PROBLEM, WARNING, Finding
 from kubectl_sky.cluster_objects import collection
 from kubectl_sky.diagnosis import podstate, pulling
@@ -37,8 +37,8 @@ def image_pod(own: settings.Settings) -> Object:
         "image": own.own_image(own.runtime_image),
         "imagePullPolicy": own.image_pull_policy,
         "command": [*podspec.PYTHON, "-c", "pass"],
-        "securityContext": podspec.HARDENED,
-        "resources": podspec.OWN_RESOURCES,
+        "securityContext": own_containers.HARDENED,
+        "resources": own_containers.RESOURCES,
     }
     spec = {
         "restartPolicy": "Never",

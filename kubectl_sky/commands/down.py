@@ -68,30 +68,33 @@ def check(names: Sequence[str], everything: bool, everywhere: bool) -> None:
         raise UsageError("which cluster?", "kubectl sky down NAME, or --all; kubectl sky status lists them")
 
 
-def limit(text: str) -> float:
+def limit(text: str, flag: str = "--timeout") -> float:
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise UsageError(f"--timeout: {error}") from None
+        raise UsageError(f"{flag}: {error}") from None
 
 
-def agreed(tasks: Sequence[str], cluster: Cluster, certain: bool) -> bool:
+def agreed(tasks: Sequence[str], cluster: Cluster, certain: bool, what: str = "Take down") -> bool:
     """Whether the user wants it: asks on a terminal; without one, only names that were written out are enough."""
     if can_ask():
         print(f"In namespace {cluster.namespace} of {cluster.context}: {', '.join(tasks)}", file=sys.stderr)
-        return confirm(f"Take down {len(tasks)} cluster{'s' * (len(tasks) != 1)}?")
+        return confirm(f"{what} {len(tasks)} cluster{'s' * (len(tasks) != 1)}?")
     if certain:
         return True
-    raise UsageError(f"this takes down {', '.join(tasks)}, and there is no terminal to ask on", "if so: add --yes")
+    raise UsageError(
+        f"this would {what.lower()} {', '.join(tasks)}, and there is no terminal to ask on", "if so: add --yes"
+    )
 
 
 def end(cluster: Cluster, things: Sequence[Thing], tasks: Sequence[str], seconds: float | None) -> None:
     """Delete `things`; wait for up to `seconds` (None: not at all)."""
-    from kubectl_sky import teardown
+    from kubectl_sky import hooking, hooks, teardown
     from kubectl_sky.ssh import keeping
 
     keeping.taken_down(cluster, tasks)
     with Progress(f"Taking down {', '.join(tasks)}: {teardown.describe(things)}") as progress:
+        hooking.run(cluster, [one.manifest for one in things if one.kind == "Job"], hooks.DOWN, progress)
         teardown.delete(cluster, things)
         if seconds is not None:
             teardown.wait(cluster, things, seconds, progress)

@@ -95,7 +95,7 @@ def launch(
       kubectl sky launch task.yaml --env LR=0.1 --down
       kubectl sky launch task.yaml --dry-run=client -o yaml | kubectl apply -f -
     """
-    from kubectl_sky import autostop, dryrun, exposing, kube, launching, planning
+    from kubectl_sky import autostop, dryrun, exposing, kube, launching, planning, record
     from kubectl_sky.diagnosis import limits
 
     mode = dryrun.mode(dry_run, output)
@@ -109,7 +109,15 @@ def launch(
     terminal, keys = wanted(tty, False, detach, detach_keys)
     idle = autostop.policy(task.resources.autostop, idle_minutes, wait_for, down)
     options = planning.Options(
-        planning.name_of(task, cluster_name), detach, idle, seconds, exposure, privileged_mounts, terminal, keys
+        planning.name_of(task, cluster_name),
+        detach,
+        idle,
+        seconds,
+        exposure,
+        privileged_mounts,
+        terminal,
+        record.of(task, config or (), exposure, privileged_mounts),
+        attached=keys,
     )
     if mode:
         return dryrun.run(cluster, task, options, mode, show_secrets)

@@ -12,15 +12,15 @@ import typer
 from kubectl_sky import cluster_objects
 from kubectl_sky.commands import status_endpoints
 from kubectl_sky.diagnosis.hints import located
-from kubectl_sky.diagnosis.state import UNSCHEDULABLE
+from kubectl_sky.diagnosis.state import UNSCHEDULABLE, UP
 from kubectl_sky.errors import Failure
-from kubectl_sky.output import Format, age, listing, near, table
+from kubectl_sky.output import Format, age, duration, listing, near, table
 from kubectl_sky.overview import Board, Row, is_glob
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
 
-HEADERS = ("name", "nodes", "resources", "status", "age")
+HEADERS = ("name", "nodes", "resources", "status", "autostop", "age")
 WIDE = ("context", "namespace", "user", "image", "node", "ip")
 
 
@@ -61,6 +61,8 @@ def status(
     if why:
         rows = with_nodes(rows, board.events, cluster)
         printer.below = lambda row: reason(row, cluster)
+    if wanted or why or form is not Format.TABLE:
+        rows = with_time_left(rows, cluster)
     printer.show(rows)
     if wanted and not why and form in (Format.TABLE, Format.WIDE):
         explain(rows, cluster)
@@ -90,6 +92,24 @@ def with_nodes(rows: Sequence[Row], events: Sequence[dict[str, Any]], cluster: C
         return list(rows)
     there = why.nodes(cluster)
     return [replace(row, state=unplaced.refined(row.state, row.pods, events, there)) for row in rows]
+
+
+def with_time_left(rows: Sequence[Row], cluster: Cluster) -> list[Row]:
+    """The rows; of those that end by themselves, with the time until then, as long as nothing keeps them."""
+    from kubectl_sky import queues
+
+    asked = [row.name for row in rows if row.autostop and row.state.phase == UP and row.namespace == cluster.namespace]
+    left = {one.task: one.idle["left"] for one in queues.read(cluster, asked) if one.idle}
+    return [replace(row, left=left.get(row.name)) if row.namespace == cluster.namespace else row for row in rows]
+
+
+def ends(row: Row) -> str:
+    """`30m (down), 12m left`, `-` for never."""
+    if row.autostop is None:
+        return "-"
+    after = duration(row.autostop.minutes * 60) if row.autostop.minutes else "0m"
+    left = "" if row.left is None else f", {duration(row.left)} left"
+    return after + (" (down)" if row.autostop.down else "") + left
 
 
 def reason(row: Row, cluster: Cluster) -> list[str]:
@@ -150,7 +170,7 @@ class Printer:
         self.printed |= {(row.namespace, row.name): self.cells(row) for row in rows}
 
     def cells(self, row: Row) -> list[str]:
-        plain = (row.name, f"{row.ready}/{row.wanted}", row.resources, str(row.state), age(row.created))
+        plain = (row.name, f"{row.ready}/{row.wanted}", row.resources, str(row.state), ends(row), age(row.created))
         wide = (self.context, row.namespace, row.user, row.image, ",".join(row.nodes()), ",".join(row.addresses()))
         return self.cells_of(plain, wide, row.namespace)
 
@@ -173,6 +193,13 @@ def as_dict(row: Row, context: str) -> dict[str, Any]:
         "readyNodes": row.ready,
         "status": {"phase": state.phase, "reason": state.reason, "message": state.message, "hint": state.hint or ""},
         "created": row.created,
+        "autostop": row.autostop
+        and {
+            "idleMinutes": row.autostop.minutes,
+            "waitFor": row.autostop.wait_for,
+            "down": row.autostop.down,
+            "secondsLeft": row.left and round(row.left),
+        },
         "pods": [
             {
                 "name": pod["metadata"]["name"],

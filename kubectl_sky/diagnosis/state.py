@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from kubectl_sky import autostop
 from kubectl_sky.diagnosis import podstate, refusals
 from kubectl_sky.diagnosis.podstate import COMPLETED, FAILED, PENDING, STARTING, STOPPED, TERMINATING, UP, State
 
@@ -28,6 +29,8 @@ def task_state(job: Object | None, pods: Sequence[Object], events: Iterable[Obje
     if job["metadata"].get("deletionTimestamp"):
         return State(TERMINATING)
     conditions = {c["type"]: c for c in job.get("status", {}).get("conditions") or [] if c.get("status") == "True"}
+    if autostop.stopped(job):
+        return _stopped(job, pods)
     if "Complete" in conditions:
         return State(COMPLETED)
     states = [podstate.pod_state(pod, about) for pod in newest(pods)]
@@ -112,6 +115,13 @@ def _failed_job(
     return State(FAILED, condition.get("reason", ""), condition.get("message", ""))
 
 
+def _stopped(job: Object, pods: Sequence[Object]) -> State:
+    start = f"kubectl sky start {_name(job)}"
+    if not job.get("spec", {}).get("suspend"):
+        return State(STOPPED, "", "it was idle, and stopped itself", start)
+    return State(TERMINATING, "", "it is being stopped") if pods else State(STOPPED, "", "it was stopped", start)
+
+
 def _suspended(job: Object, about: dict[str, list[Object]]) -> State:
     queue = (job["metadata"].get("labels") or {}).get(QUEUE)
     if not queue:
@@ -133,7 +143,7 @@ def _no_pods(job: Object, about: dict[str, list[Object]]) -> State:
 
 
 _ORDER = ("NodeLost", "OOMKilled", "Evicted", "Preempted")
-_PHASES = (FAILED, PENDING, STARTING, TERMINATING, UP, COMPLETED)
+_PHASES = (FAILED, PENDING, STARTING, TERMINATING, UP, STOPPED, COMPLETED)
 
 
 def _severity(state: State) -> tuple[int, int]:

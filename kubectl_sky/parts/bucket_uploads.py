@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kubectl_sky import names
+from kubectl_sky.own_containers import HARDENED, RESOURCES
 from kubectl_sky.parts.rclone import Rclone
-from kubectl_sky.podspec import HARDENED, OWN_RESOURCES
 from kubectl_sky.taskfile.buckets import Bucket
 
 Fields = dict[str, Any]
@@ -85,7 +85,7 @@ def job(
         "command": ["/bin/sh", "-c", RECEIVING_SCRIPT],
         "env": [{"name": "SKY_RUN", "value": "/tmp"}],
         "securityContext": HARDENED,
-        "resources": OWN_RESOURCES,
+        "resources": RESOURCES,
         "volumeMounts": [files, temporary, {"name": "code", "mountPath": "/sky/code", "readOnly": True}],
     }
     config_map = {

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from kubectl_sky.own_containers import HARDENED
 from kubectl_sky.parts.part import Part
 from kubectl_sky.parts.rclone import Rclone
-from kubectl_sky.podspec import HARDENED
 from kubectl_sky.taskfile.buckets import Bucket
 
 CONTAINER = "buckets"

@@ -6,6 +6,7 @@ Requests over /sky/run/agent.sock, one a connection, a line of JSON with "op":
   queue    {}                             {"jobs": [state, ...], "idle": {policy, left, sessions}}
   cancel   {jobs}                         {"jobs": [state, ...]}; null is all
   autostop {policy}                       {"idle": ...}; see idle.py; null is never
+  hooks    {event}                        frames: DATA, END {"failed": [name, ...]}; see hooks.py
 """
 
 import json
@@ -15,11 +16,12 @@ import sys
 import threading
 import time
 
+import hooks
 import wire
 from idle import LOOK_SECONDS, Idle
 from job import LOGS, contract
 from jobqueue import Queue
-from nodes import Node
+from nodes import Lost, Node
 
 TASK = wire.ETC + "/task.json"
 ORPHAN_SECONDS = 3600.0  # without the job that was announced: whoever launched this went away before saying it
@@ -85,6 +87,31 @@ class Agent:
             self.changed.notify_all()
         wire.send_line(conn, {"idle": self._idle()})
 
+    def op_hooks(self, conn, request):
+        failed = self.run_hooks(request["event"], lambda data: conn.sendall(wire.frame(wire.DATA, data)))
+        conn.sendall(wire.json_frame(wire.END, {"failed": failed}))
+
+    def run_hooks(self, event, on_output=lambda data: None):
+        """On node 0, one after the other; the names of those that failed. No node runs any at its end then."""
+        head, failed = self.queue.nodes[0], []
+        for name, script, seconds in hooks.of(event):
+            clock = threading.Timer(seconds, head.signal, (name, signal.SIGKILL))
+            clock.start()
+            try:
+                result = head.run(name, script, self._environment(), on_output)
+            except Lost:
+                result = {"error": "lost"}
+            clock.cancel()
+            failed += [name] * bool(result.get("error") or result["exit"])
+        for node in self.queue.nodes:
+            tell(node, {"op": "hooked"})
+        return failed
+
+    def _environment(self):
+        """The newest job's, or what sessions have."""
+        jobs = [job for job in self.queue.jobs.values() if job.places]
+        return jobs[-1].environment(0, "run") if jobs else contract(self.task, self.queue.nodes, 0)
+
     def _idle(self):
         self.idle.look()
         return {"policy": self.idle.policy, "left": self._left(), "sessions": self.idle.sessions}
@@ -101,6 +128,7 @@ class Agent:
                 return 1
         while not self._over():
             self.idle.look()
+        self.run_hooks("down" if self.idle.policy["down"] else "stop")
         self.queue.cancel(None, "the cluster's time was over (autostop)")
         with self.changed:
             if not self.queue.jobs:
@@ -123,11 +151,8 @@ class Agent:
         nodes = self.queue.nodes
         for node in nodes:
             node.up.wait()
-        for node in nodes:
-            try:
-                node.ask({"op": "environment", "env": contract(self.task, nodes, node.rank)})
-            except (OSError, wire.Cut):
-                pass  # its next job brings them
+        for node in nodes:  # those that are away: their next job brings them
+            tell(node, {"op": "environment", "env": contract(self.task, nodes, node.rank)})
 
     def _watch_own_container(self):
         """The task's container ended, by itself or killed: the jobs are told so, and this container follows it."""
@@ -141,10 +166,16 @@ class Agent:
 
     def leave(self, code):
         for node in reversed(self.queue.nodes):
-            try:
-                node.ask({"op": "exit", "code": code})
-            except (OSError, wire.Cut):
-                pass
+            tell(node, {"op": "exit", "code": code})
+
+
+def tell(node, request):
+    """Whether the node could be told."""
+    try:
+        node.ask(request)
+    except (OSError, wire.Cut):
+        return False
+    return True
 
 
 def main():

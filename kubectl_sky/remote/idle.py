@@ -2,6 +2,7 @@
 
 import time
 
+import records
 import wire
 
 LOOK_SECONDS = 5.0  # between two looks at who is logged in
@@ -16,13 +17,17 @@ class Idle:
 
     def __init__(self, nodes, policy=None):
         self.nodes = nodes
-        self.set(policy)
-
-    def set(self, policy):
-        self.policy = policy
-        self.since = time.time()
         self.sessions = 0
         self.session_ended = 0.0
+        # an agent before this one may have been told otherwise than the task says
+        saved = records.read("idle", 0) or {"policy": policy, "since": time.time()}
+        self.policy, self.since = saved["policy"], saved["since"]
+
+    def set(self, policy):
+        self.policy, self.since = policy, time.time()
+        self.sessions = 0
+        self.session_ended = 0.0
+        records.save("idle", 0, {"policy": policy, "since": self.since})
 
     def left(self, busy, job_ended):
         """Seconds until the end, or None while the clock stands.

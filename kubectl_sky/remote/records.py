@@ -1,4 +1,4 @@
-"""What the agent remembers should it be started again: each job's spec and state.
+"""What the agent remembers should it be started again: each job's spec and state, and the idle clock.
 
 In the container's own /dev/shm: specs hold secrets, which touch no disk, and a full disk loses nothing.
 """
@@ -11,7 +11,7 @@ FOLDER = os.environ.get("SKY_RECORDS", "/dev/shm/kubectl-sky")
 
 
 def save(what, number, value):
-    """`what` is "spec" or "state". Atomic; a failure is told, and ends nothing."""
+    """`what` is "spec", "state" or "idle" (number 0). Atomic; a failure is told, and ends nothing."""
     path = _path(what, number)
     try:
         os.makedirs(FOLDER, mode=0o700, exist_ok=True)
@@ -19,7 +19,7 @@ def save(what, number, value):
             json.dump(value, f)
         os.rename(path + ".new", path)
     except OSError as error:
-        print("kubectl-sky: job %d is not remembered: %s" % (number, error.strerror), file=sys.stderr, flush=True)
+        print("kubectl-sky: %s %d is not remembered: %s" % (what, number, error.strerror), file=sys.stderr, flush=True)
 
 
 def forget_spec(number):
@@ -33,10 +33,11 @@ def load():
     """Yields (number, spec or None, state), in the order of the numbers."""
     names = os.listdir(FOLDER) if os.path.isdir(FOLDER) else []
     for number in sorted(int(name.partition(".")[0]) for name in names if name.endswith(".state")):
-        yield number, _read("spec", number), _read("state", number)
+        yield number, read("spec", number), read("state", number)
 
 
-def _read(what, number):
+def read(what, number):
+    """What was saved, or None."""
     try:
         with open(_path(what, number)) as f:
             return json.load(f)

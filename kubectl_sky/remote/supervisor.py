@@ -12,6 +12,7 @@ Requests, one a connection, each a line of JSON with "op":
   pipe     {argv}                        the connection becomes the program's stdin and stdout
   info     {}                            {ip, home, uid, sessions, session_ended}: see people.py for the last two
   hold     {}                            nothing: the connection lasts as long as this container
+  hooked   {}                            {}: its end needs no hooks, somebody ran them
   exit     {code}                        ends the container
 """
 
@@ -20,8 +21,10 @@ import select
 import signal
 import sys
 import threading
+import time
 
 import children
+import hooks
 import links
 import people
 import process
@@ -287,8 +290,15 @@ def hold(conn, _request):
     conn.recv(1)
 
 
+def let_off_hooks(conn, _request):
+    global hooked
+    hooked = True
+    wire.send_line(conn, {})
+
+
 def leave(conn, request):
-    global exit_code
+    global exit_code, hooked
+    hooked = True
     wire.send_line(conn, {})
     exit_code = request["code"]
     os.kill(os.getpid(), signal.SIGTERM)
@@ -304,6 +314,7 @@ OPERATIONS = {
     "pipe": pipe,
     "info": info,
     "hold": hold,
+    "hooked": let_off_hooks,
     "exit": leave,
 }
 
@@ -333,6 +344,23 @@ def hold_alive():
     os.open(path, os.O_WRONLY)  # waits for the reader; never closed
 
 
+def run_hooks(event):
+    """One after the other, on this node; main()'s signals are blocked meanwhile."""
+    for name, script, seconds in hooks.of(event):
+        job = Job(name)
+        try:
+            argv = process.command(script, "%s/%s.sh" % (JOBS, name))
+            job.start(argv, process.environment(variables), process.folder(image_folder))
+        except (OSError, process.NoShell) as e:
+            print("kubectl-sky: %s: %s" % (name, e), file=sys.stderr, flush=True)
+            continue
+        deadline = time.monotonic() + seconds
+        while not job.done and time.monotonic() < deadline:
+            signal.sigtimedwait({signal.SIGCHLD}, 0.1)
+            children.reap()
+        job.signal(signal.SIGKILL)
+
+
 def main():
     blocked = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
@@ -352,10 +380,13 @@ def main():
     threading.Thread(target=accept, daemon=True).start()
     while signal.sigwait(blocked) == signal.SIGCHLD:
         children.reap()
+    if not hooked:
+        run_hooks("preemption")
     children.end_everything(float(os.environ.get("SKY_GRACE", "10")))
     os._exit(exit_code)
 
 
 exit_code = 143
+hooked = False
 if __name__ == "__main__":
     main()

@@ -42,8 +42,8 @@ _AUTOSTOP = Field("autostop", "bool|int|text|map", "What to do when idle, and af
     Field("idle_minutes", "int", "Minutes without a job.", minimum=0),
     Field("down", "bool", "Remove it, instead of stopping."),
     Field("wait_for", "text", "What counts as use.", choices=resources.WAIT_FOR),
-    Field("hook", "text", "Old form of config.hooks.", note=LATER),
-    Field("hook_timeout", "int", "Seconds that the hook may take.", minimum=1, note=LATER),
+    Field("hook", "text", "Old form of config.hooks."),
+    Field("hook_timeout", "int", "Seconds that the hook may take.", minimum=1),
 ), check=resources.autostop,
     examples=("10", "10m", "1h", "true", "false", "{idle_minutes: 10, down: true}"))  # fmt: skip
 

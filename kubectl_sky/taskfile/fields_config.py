@@ -93,8 +93,7 @@ def _other(name: str, *keys: str) -> Field:
 
 CONFIG = Field("config", "map", "Settings for this task alone.", (
     KUBERNETES,
-    Field("hooks", "list", "Scripts run when the task is stopped, preempted or removed.", item=_HOOK, check=_at_most_32,
-          note=_LATER),
+    Field("hooks", "list", "Scripts run when it is stopped, preempted or removed.", item=_HOOK, check=_at_most_32),
     Field("docker", "map", "Docker on virtual machines.", (
         Field("run_options", "text|list", "Arguments of docker run.", item=Field("", "text")),
     ), note=_OTHER_CLOUD),

@@ -35,6 +35,7 @@ class Overrides:
     secrets: Mapping[str, str | None] = field(default_factory=dict)
     env_file: Mapping[str, str | None] = field(default_factory=dict)
     command: tuple[str, ...] = ()
+    no_files: bool = False  # those of this machine: workdir and file_mounts
 
 
 # (attribute, flag, field of resources, other fields that it replaces)
@@ -57,6 +58,8 @@ def apply(root: Node, overrides: Overrides, report: Report) -> None:
         if value is not None:
             root.value[name] = Node(value, text=str(value), origin=flag)
     _apply_git(root, overrides, report)
+    if overrides.no_files:
+        _drop_files(root)
     if overrides.command and root.get("run") is not None:
         report.error(root.value["run"], "run", "a command after `--` cannot be given with a task file that has `run`")
     changes = [(flag, key, also, getattr(overrides, name)) for name, flag, key, also in _RESOURCES]
@@ -64,6 +67,15 @@ def apply(root: Node, overrides: Overrides, report: Report) -> None:
     for flag, key, also, value in changes:
         if value is not None:
             _replace(root, flag, key, also, value)
+
+
+def _drop_files(root: Node) -> None:
+    root.value.pop("workdir", None)
+    mounts = root.get("file_mounts")
+    if mounts is not None and mounts.kind == "map":
+        local = [dst for dst, src in mounts.value.items() if src.kind == "text" and "://" not in src.value]
+        for dst in local:
+            del mounts.value[dst]
 
 
 def _apply_git(root: Node, overrides: Overrides, report: Report) -> None:

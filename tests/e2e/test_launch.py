@@ -253,7 +253,7 @@ def test_exec_on_nothing(shared: Sky) -> None:
 
 def test_status(shared: Sky) -> None:
     table = shared.ok("status").out.splitlines()
-    assert table[0].split() == ["NAME", "NODES", "RESOURCES", "STATUS", "AGE"]
+    assert table[0].split() == ["NAME", "NODES", "RESOURCES", "STATUS", "AUTOSTOP", "AGE"]
     assert table[1].startswith("box ") and " Up " in table[1]
     wide = shared.ok("status", "-o", "wide").out
     pod = shared.pods("box")[0]

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from kubectl_sky import planning, podspec, settings
+from kubectl_sky import own_containers, planning, podspec, settings
 from kubectl_sky.buckets import access, credentials, uploading
 from kubectl_sky.errors import TaskErrors, UsageError
 from kubectl_sky.parts import bucket_uploads
@@ -197,7 +197,7 @@ def test_a_pod_copies_before_it_starts(monkeypatch):
     _, manifests = rendered("file_mounts: {/a: s3://b/x, ~/c: s3://b, /l: gs://g}")
     spec = pod(manifests)
     copier = next(one for one in spec["initContainers"] if one["name"] == "buckets")
-    assert copier["securityContext"] == podspec.HARDENED
+    assert copier["securityContext"] == own_containers.HARDENED
     assert copier["command"][4:] == ["r0:b/x", "s3://b/x", "0", "r0:b", "s3://b", "1", "r1:g", "gs://g", "2"]
     task, ssh = spec["containers"]
     assert [(one["mountPath"], one["subPath"]) for one in task["volumeMounts"] if one["name"] == "copies"] == [
@@ -276,7 +276,7 @@ def test_what_is_local_goes_to_a_bucket_first(tmp_path, monkeypatch):
     spec = job["spec"]["template"]["spec"]
     assert spec["serviceAccountName"] == "sa"
     assert spec["containers"][1]["command"][4:] == ["r0:b", "s3://b", "0", "r1:g", "gs://g", "1"]
-    assert all(container["securityContext"] == podspec.HARDENED for container in spec["containers"])
+    assert all(container["securityContext"] == own_containers.HARDENED for container in spec["containers"])
     assert "s3cr3t" not in json.dumps([config, job])
 
 

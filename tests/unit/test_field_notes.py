@@ -15,7 +15,6 @@ SPECIAL = {
     "task.resources.ephemeral_storage": 10,
     "task.resources.volumes": [{"path": "/x"}],
     "task.config.kubernetes.enable_docker": True,
-    "task.config.hooks": [{"run": "x"}],
     "task.file_mounts.config.mount_cached.vfs_write_back": "5s",
     "task.file_mounts.config.disk_size": 10,
 }

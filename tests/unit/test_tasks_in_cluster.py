@@ -98,7 +98,7 @@ def test_down_needs_a_yes_for_what_was_not_written_out(monkeypatch: pytest.Monke
     monkeypatch.setattr("kubectl_sky.commands.down.can_ask", lambda: False)
     cluster: Any = Memory()
     assert agreed(["a"], cluster, certain=True)
-    with pytest.raises(UsageError, match="takes down a, b"):
+    with pytest.raises(UsageError, match="would take down a, b"):
         agreed(["a", "b"], cluster, certain=False)
 
 

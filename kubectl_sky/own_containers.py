@@ -1,0 +1,74 @@
+"""The containers of our own runtime image beside a task's. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kubectl_sky import quantity
+from kubectl_sky.settings import Settings
+
+UID = 65532  # of our own containers
+CPU = 0.01
+RESOURCES = {"requests": {"cpu": quantity.number(CPU), "memory": "32Mi"}, "limits": {"memory": "512Mi"}}
+# node 0 runs the agent, again if it is killed; the others a sshd for it, which ends when the supervisor lets go of the
+# fifo
+SSH_SCRIPT = """\
+if [ "${JOB_COMPLETION_INDEX:-0}" = 0 ]; then
+  while :; do
+    /sky/tools/bin/python3 -SE /sky/code/agent.py &
+    agent=$!
+    trap 'kill $agent; exit 0' TERM
+    wait $agent
+    code=$?
+    [ $code -gt 1 ] || exit $code
+    echo "kubectl-sky: the agent ended ($code) and is started again" >&2
+    sleep 1
+  done
+fi
+[ -p /sky/run/alive ] || mkfifo -m 666 /sky/run/alive 2>/dev/null
+/usr/sbin/sshd -D -e -f /sky/code/sshd_nodes.conf &
+sshd=$!
+trap 'kill $sshd; exit 0' TERM
+(read -r end < /sky/run/alive; kill $sshd) &
+wait $sshd
+"""
+HARDENED = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+    "runAsNonRoot": True,
+    "runAsUser": UID,
+    "runAsGroup": UID,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+def _container(settings: Settings, name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "image": settings.own_image(settings.runtime_image),
+        "imagePullPolicy": settings.image_pull_policy,
+        "securityContext": HARDENED,
+        "resources": RESOURCES,
+    }
+
+
+def ssh(settings: Settings) -> dict[str, Any]:
+    return {
+        **_container(settings, "ssh"),
+        "command": ["/bin/sh", "-c", SSH_SCRIPT],
+        "volumeMounts": [
+            {"name": "run", "mountPath": "/sky/run"},
+            {"name": "run", "mountPath": "/tmp"},  # sshd's sockets of forwarded agents, for the task to use
+            {"name": "code", "mountPath": "/sky/code", "readOnly": True},
+            {"name": "etc", "mountPath": "/sky/etc", "readOnly": True},
+        ],
+    }
+
+
+def tools(settings: Settings) -> dict[str, Any]:
+    return {
+        **_container(settings, "tools"),
+        "command": ["/bin/sh", "-c", "cp -R /sky/tools/. /copy"],
+        "volumeMounts": [{"name": "tools", "mountPath": "/copy"}],
+    }
