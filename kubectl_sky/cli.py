@@ -47,6 +47,7 @@ VERBS: dict[str, Verb] = {
     "gpus": Verb("gpus:gpus", "Show the GPUs of the cluster, and which are free", LOOK),
     "check": Verb("check:check", "Say whether tasks can run here, and what stands in their way", LOOK),
     "queue": Verb("queue:queue", "List the jobs of clusters that are up", LOOK),
+    "cost-report": Verb("cost_report:cost_report", "Estimate what clusters have cost", LOOK),
     "logs": Verb("logs:logs", "Print the output of a job", LOOK),
     "cancel": Verb("cancel:cancel", "End jobs that wait or run", END),
     "stop": Verb("stop:stop", "End clusters' pods, and keep what start needs", END),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from kubectl_sky import identity, images, names, optimizer, podspec, registry, settings
+from kubectl_sky import costs, identity, images, names, optimizer, podspec, registry, settings
 from kubectl_sky import task as tasks
 from kubectl_sky.autostop import Policy
 from kubectl_sky.buckets import access
@@ -36,6 +36,7 @@ class Options:
     privileged_mounts: bool = False  # of buckets; agreed to with this launch
     tty: podspec.Tty | None = None  # of its job
     record: Record | None = None  # of this launch, for a later start
+    ran_before: float = 0.0  # seconds, of a cluster that is started again
     here: bool = False  # only in the context that is given, whatever the task says
     attached: str | None = None  # the keys that detach this terminal from the job's; None: only its log is shown
 
@@ -73,6 +74,7 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
         annotations={
             SHAPE: json.dumps(shape(task)),
             **({KEPT: json.dumps(there)} if (there := _kept(task, chosen.place.context)) else {}),
+            **_priced(chosen, options.ran_before),
             **ports.told(task.resources.ports, options.exposure),
         },
     )
@@ -83,6 +85,15 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
         )
     fits = made.record is None or len(json.dumps(made.record.as_dict())) < room
     return made if fits else replace(made, record=None)
+
+
+def _priced(chosen: optimizer.Candidate, ran_before: float) -> dict[str, str]:
+    """Annotations: what it costs, and how long it had run when it was stopped."""
+    price = None if chosen.price is None else chosen.price * chosen.task.num_nodes
+    return {
+        **({costs.PRICE: f"{price:.6g}"} if price is not None else {}),
+        **({costs.BEFORE: f"{ran_before:.0f}"} if ran_before else {}),
+    }
 
 
 def _parts(

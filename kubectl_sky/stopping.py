@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import autostop, cluster_objects, names
+from kubectl_sky import autostop, cluster_objects, costs, names
 from kubectl_sky.diagnosis.state import QUEUE
 from kubectl_sky.errors import EXIT_TIMEOUT, ClusterFailure, Failure
 
@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 
 
-def stop(cluster: Cluster, job: Object) -> None:
+def stop(cluster: Cluster, job: Object, pods: Sequence[Object]) -> None:
     """Suspends the Job: its controller ends the pods, and makes none. Raises Failure."""
     name = job["metadata"]["name"]
     if queue := (job["metadata"].get("labels") or {}).get(QUEUE):
         text = f"{name} is in the Kueue queue {queue!r}, which itself says when it runs: it cannot be stopped"
         raise Failure(text, cluster.connection.command("down", name))
-    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    changes = {"metadata": {"annotations": {autostop.STOPPED: now}}, "spec": {"suspend": True}}
+    now = datetime.now(timezone.utc)
+    ran = costs.before(job) + costs.ran(job, pods, now)
+    noted = {autostop.STOPPED: now.isoformat(timespec="seconds"), costs.BEFORE: f"{ran:.0f}"}
+    changes = {"metadata": {"annotations": noted}, "spec": {"suspend": True}}
     answer = cluster.patch(f"{cluster_objects.collection(cluster, 'Job')}/{name}", changes)
     if not answer["spec"].get("suspend"):  # before Kubernetes 1.22 the field is dropped without a word
         raise Failure(f"this cluster's Kubernetes cannot suspend Jobs: {name} runs on", "it needs 1.22 or later")

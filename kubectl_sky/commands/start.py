@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -62,8 +63,15 @@ def start(
         policy = autostop.read(job)
         if idle_minutes is not None or down or wait_for:
             policy = autostop.policy(None, idle_minutes, wait_for, down)
-        code = launching.launch(cluster, task, options(name, record, policy)) or code
+        code = launching.launch(cluster, task, options(name, record, policy, _ran(cluster, job))) or code
     return code
+
+
+def _ran(cluster: Cluster, job: dict[str, Any]) -> float:
+    """Seconds that it had until now, for cost-report."""
+    from kubectl_sky import cluster_objects, costs
+
+    return costs.of(job, cluster_objects.pods(cluster, job["metadata"]["name"]), datetime.now(timezone.utc)).seconds
 
 
 def recorded(cluster: Cluster, name: str) -> Record:
@@ -102,7 +110,7 @@ def again(record: Record, no_files: bool) -> Task:
     return replace(task, run=None, command=())
 
 
-def options(name: str, record: Record, policy: Policy | None) -> Any:
+def options(name: str, record: Record, policy: Policy | None, ran_before: float) -> Any:
     """Of the launch that it is."""
     from kubectl_sky import planning
 
@@ -113,4 +121,5 @@ def options(name: str, record: Record, policy: Policy | None) -> Any:
         privileged_mounts=record.privileged_mounts,
         record=record,
         here=True,
+        ran_before=ran_before,
     )

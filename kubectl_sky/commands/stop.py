@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -53,7 +54,8 @@ def stop(
     if up and not yes and not agreed(tasks, cluster, certain, f"Stop{_with_losses(up)}"):
         print("Nothing was stopped.", file=sys.stderr)
         return 1
-    _end(cluster, up, seconds if wait else None)
+    pods = {row.name: row.pods for row in board.rows(names)}
+    _end(cluster, up, pods, seconds if wait else None)
     return 0
 
 
@@ -64,14 +66,16 @@ def _with_losses(jobs: list[dict[str, Any]]) -> str:
     return f", and lose what is in {', '.join(lost)}," if lost else ""
 
 
-def _end(cluster: Cluster, jobs: list[dict[str, Any]], seconds: float | None) -> None:
+def _end(
+    cluster: Cluster, jobs: list[dict[str, Any]], pods: Mapping[str, Sequence[dict[str, Any]]], seconds: float | None
+) -> None:
     from kubectl_sky import hooking, hooks, stopping
 
     tasks = [job["metadata"]["name"] for job in jobs]
     with Progress(f"Stopping {', '.join(tasks)}") as progress:
         hooking.run(cluster, jobs, hooks.STOP, progress)
         for job in jobs:
-            stopping.stop(cluster, job)
+            stopping.stop(cluster, job, pods[job["metadata"]["name"]])
         if seconds is not None:
             stopping.wait(cluster, tasks, seconds, progress)
     for task in tasks:

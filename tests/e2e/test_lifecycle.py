@@ -8,6 +8,8 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.conftest import Sky, eventually
 from tests.e2e.test_queue import KILL_AGENT
 
@@ -113,3 +115,19 @@ def test_what_another_hand_left_behind_is_found_and_removed(sky: Sky) -> None:
     assert sky.ok("exec", "live", "echo alive").out == "alive\n"
     sky.kubectl("delete", "secret", "live-sky")
     assert "live has lost secret/live-sky" in sky.ok("gc").err
+
+
+def test_cost_report(sky: Sky, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("pricing: {cpu: 3600}\n")  # a dollar a second
+    sky = replace(sky, env={"KUBECTL_SKY_CONFIG": str(tmp_path / "config.yaml")})
+    sky.ok("launch", "-c", "c", "--cpus", "0.5", "--num-nodes", "2", "--", "sleep 3")
+    (one,) = json.loads(sky.ok("cost-report", "-o", "json").out)["items"]
+    assert (
+        one["pricePerHour"] == 3600 and 3 <= one["seconds"] < 60 and one["cost"] == pytest.approx(one["seconds"], abs=1)
+    )
+    sky.ok("stop", "c")
+    stopped = json.loads(sky.ok("cost-report", "-o", "json").out)["items"][0]["cost"]
+    sky.ok("start", "c")
+    assert json.loads(sky.ok("cost-report", "-o", "json").out)["items"][0]["cost"] >= stopped >= one["cost"]
+    lines = [line.split() for line in sky.ok("cost-report").out.splitlines()]
+    assert lines[0][:2] == ["NAME", "LAUNCHED"] and lines[1][-4:-2] == ["$", "3600.00"]
