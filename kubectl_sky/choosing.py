@@ -16,6 +16,7 @@ from kubectl_sky.config import layer
 from kubectl_sky.errors import ClusterFailure, UsageError
 from kubectl_sky.optimizer import Candidate, Place
 from kubectl_sky.output import table
+from kubectl_sky.taskfile import buckets
 from kubectl_sky.volumes import wanted
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def choose(places: Sequence[Cluster], task: Task) -> Choice:
         lambda found: _enough(task, found),
         None,
         frozenset(one.name for one in wanted.of(task) if one.name) if task.volumes else None,
+        any(bucket.mode != buckets.COPY for bucket in buckets.read(task.file_mounts)),
     )
     with ThreadPoolExecutor(len(places)) as pool:
         asked = [pool.submit(facts.gather, one, own, _whose(need, task, one.context, own)) for one in places]

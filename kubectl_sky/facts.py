@@ -35,16 +35,18 @@ class Need:
     enough: Callable[[list[Node]], bool] | None = None
     service_account: str | None = None  # whose Secrets to pull with must be known
     volumes: frozenset[str] | None = None  # names of the task's; None: it has no volumes at all
+    csi: bool = False  # which drivers mount buckets
 
 
 def gather(cluster: Cluster, settings: Settings, need: Need) -> tuple[Facts, Inventory]:
     """The facts for a pod, and what the nodes have."""
-    with ThreadPoolExecutor(6) as pool:
+    with ThreadPoolExecutor(7) as pool:
         version = pool.submit(cluster.get, "/version")
         namespace = pool.submit(_get, cluster, f"/api/v1/namespaces/{cluster.namespace}")
         classes = pool.submit(_get, cluster, "/apis/node.k8s.io/v1/runtimeclasses") if need.accelerators else None
         account = pool.submit(_get, cluster, _account(cluster, need)) if need.service_account else None
         storage = pool.submit(reading.read, cluster, need.volumes) if need.volumes is not None else None
+        drivers = pool.submit(_get, cluster, "/apis/storage.k8s.io/v1/csidrivers") if need.csi else None
         enough = None if need.accelerators or storage else need.enough
         there = inventory.read(cluster, need.accelerators or need.several, need.accelerators, enough)
     labels = (namespace.result() or {}).get("metadata", {}).get("labels") or {}
@@ -58,9 +60,19 @@ def gather(cluster: Cluster, settings: Settings, need: Need) -> tuple[Facts, Inv
         sidecars=_server(version.result()) >= SIDECAR_SERVER,
         runtime_classes=frozenset(item["metadata"]["name"] for item in found["items"]),
         storage=storage.result() if storage else None,
+        csi=_inline((drivers.result() if drivers else None) or {"items": []}),
         pull_secrets=tuple(one["name"] for one in pulling if one.get("name")),
     )
     return facts, there
+
+
+def _inline(drivers: dict[str, Any]) -> frozenset[str]:
+    """Of the CSI drivers those that mount what a pod itself names."""
+    return frozenset(
+        one["metadata"]["name"]
+        for one in drivers["items"]
+        if "Ephemeral" in ((one.get("spec") or {}).get("volumeLifecycleModes") or ())
+    )
 
 
 def _account(cluster: Cluster, need: Need) -> str:

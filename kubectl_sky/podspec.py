@@ -46,6 +46,7 @@ class Facts:
     runtime_classes: frozenset[str] = frozenset()
     sidecars: bool = True  # init containers that go on running
     storage: Storage | None = None  # None: no cluster was asked, or the task has no volumes
+    csi: frozenset[str] = frozenset()  # drivers of volumes in the pod itself; read for buckets that are mounted
     pull_secrets: tuple[str, ...] = ()  # of the service account, read where the task brings its own
 
 
@@ -200,7 +201,9 @@ def _job(plan: Plan) -> Manifest:
     pod_labels = {**task.resources.labels, **names.labels(plan.name)}
     if plan.request:
         pod_labels[scheduling.GPU_POD] = "true"
-    pod = applying.to_template({"metadata": {"labels": pod_labels}, "spec": _pod(plan)}, plan.config)
+    marks = {key: value for part in plan.parts for key, value in part.annotations.items()}
+    about = {"labels": pod_labels, **({"annotations": marks} if marks else {})}
+    pod = applying.to_template({"metadata": about, "spec": _pod(plan)}, plan.config)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",

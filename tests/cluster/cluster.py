@@ -240,6 +240,15 @@ def dra_plugin(name: str, count: int, product: str, memory: str) -> None:
     plugins.start_dra_plugin(spec.node(name), spec.release, count, product, memory)
 
 
+def csi_plugin(name: str, driver: str, config: str) -> None:
+    """Lets a node mount buckets by a CSI driver of that name, with rclone's `config`; "" takes it away."""
+    spec = current()
+    if config:
+        plugins.start_csi_plugin(spec.node(name), spec.release, driver, config)
+    else:
+        plugins.stop_csi_plugin(spec.node(name), spec.release, driver)
+
+
 def provision_storage() -> None:
     """Makes volumes on demand: a provisioner and its storage classes."""
     spec = current()

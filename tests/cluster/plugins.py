@@ -37,6 +37,23 @@ def start_dra_plugin(node: Node, version: Version, count: int, product: str, mem
     wait_for(f"the GPUs of {node.name}", lambda: "published" in log.read_text(), 30, log=log.stem)
 
 
+def start_csi_plugin(node: Node, version: Version, driver: str, config: str) -> None:
+    """Lets the node mount buckets by a CSI driver of that name; `config`: rclone's file with a section [bucket]."""
+    stop("csi_plugin", node)
+    spec = {"attachRequired": False, "podInfoOnMount": True, "volumeLifecycleModes": ["Persistent", "Ephemeral"]}
+    about = {"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "metadata": {"name": driver}, "spec": spec}
+    kubectl(version, "apply", "-f", "-", stdin=json.dumps(about))
+    start("csi_plugin", node, driver, config)
+    log = ROOT / f"{node.name}-csi_plugin.log"
+    wait_for(f"the driver {driver}", lambda: "ready" in log.read_text(), 30, log=log.stem)
+
+
+def stop_csi_plugin(node: Node, version: Version, driver: str) -> None:
+    """Takes that away."""
+    kubectl(version, "delete", "csidriver", driver, "--ignore-not-found")
+    stop("csi_plugin", node)
+
+
 def start(module: str, node: Node, *arguments: str) -> None:
     """Starts tests.cluster.MODULE with the node's folder and the arguments."""
     if not importlib.util.find_spec("grpc"):

@@ -46,7 +46,7 @@ def test_mounts_of_several_nodes(space: Sky, server: Server, tmp_path: Path) -> 
 def test_what_is_wrong_is_told(space: Sky, server: Server, tmp_path: Path) -> None:  # noqa: F811
     agreed = with_keys(space, server, KUBECTL_SKY_ALLOW_PRIVILEGED_MOUNTS="true")
     cases = {
-        "unagreed": (space, OUT, "needs a privileged container or a CSI driver"),
+        "unagreed": (space, OUT, "otherwise it needs a privileged container"),
         "mountdenied": (agreed, CLOSED, "may not read it"),
         "mountnone": (agreed, "sky-none", "no such bucket"),
     }

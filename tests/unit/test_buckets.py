@@ -345,3 +345,71 @@ def test_mounts_are_refused_with_the_choices(monkeypatch):
         said = refusals(monkeypatch, agreed, facts)
         assert [text.split(":")[1] for text in said] == ["2", "3"]
         assert all(words in text and "`mode: COPY`" in text and "`volumes:`" in text for text in said)
+
+
+BOTH = podspec.Facts(csi=frozenset({"gcsfuse.csi.storage.gke.io", "blob.csi.azure.com"}))
+BY_DRIVERS = """file_mounts:
+  /g: {source: gs://box/pre/fix, mode: MOUNT_CACHED, config: {mount_cached: {read_only: true}}}
+  ~/z: {source: 'https://acc.blob.core.windows.net/cont/sub'}
+  /copy: s3://b"""
+
+
+def planned(text, facts):
+    task, _ = parse(f"{text}\nrun: x", "task.yaml")
+    key = podspec.Identity("PRIVATE", "PUBLIC")
+    plan = planning.plan(planning.blind(task), planning.Options("t"), facts, key)
+    return plan, {f"{m['kind']}/{m['metadata']['name']}": m for m in podspec.render(plan)}
+
+
+def test_mounts_by_csi_drivers(monkeypatch):
+    """No container of ours, no rights; the key of Azure only in a Secret for its driver."""
+    for name, value in {**KEYS, "AZURE_STORAGE_KEY": "azkey=="}.items():
+        monkeypatch.setenv(name, value)
+    plan, manifests = planned(BY_DRIVERS, BOTH)
+    template = manifests["Job/t"]["spec"]["template"]
+    assert template["metadata"]["annotations"] == {"gke-gcsfuse/volumes": "true"}
+    volumes = {one["name"]: one["csi"] for one in template["spec"]["volumes"] if "csi" in one}
+    assert volumes["csi-0"] == {
+        "driver": "gcsfuse.csi.storage.gke.io", "readOnly": True,
+        "volumeAttributes": {
+            "bucketName": "box",
+            "mountOptions": "implicit-dirs,file-mode=777,dir-mode=777,only-dir=pre/fix,file-cache:max-size-mb:-1",
+        },
+    }  # fmt: skip
+    assert volumes["csi-1"]["volumeAttributes"] == {
+        "containerName": "cont", "secretName": "t-azure-0", "protocol": "fuse",
+        "mountOptions": "-o allow_other --virtual-directory=true --file-cache-timeout-in-seconds=120 "
+        "--subdirectory=sub",
+    }  # fmt: skip
+    data = manifests["Secret/t-azure-0"]["data"]
+    assert {name: base64.b64decode(value).decode() for name, value in data.items()} == {
+        "azurestorageaccountname": "acc", "azurestorageaccountkey": "azkey==",
+    }  # fmt: skip
+    (task, _) = template["spec"]["containers"]
+    found = {one["mountPath"]: one.get("readOnly", False) for one in task["volumeMounts"]}
+    assert (found["/g"], found["/sky/csi/1"], found["/copy"]) == (True, False, False)
+    assert {"name": "SKY_LINKS_CSI", "value": '{"~/z": "/sky/csi/1"}'} in task["env"]
+    assert [one["name"] for one in template["spec"]["initContainers"] if one["name"].startswith("bucket")] == [
+        "buckets"
+    ]
+    config = base64.b64decode(manifests["Secret/t-buckets"]["data"]["rclone.conf"]).decode()
+    assert "azkey" not in config and "[r0]" in config and "[r1]" not in config
+    assert "gs://box/pre/fix is mounted by gcsfuse.csi.storage.gke.io" in plan.notes
+
+
+def test_without_anything_for_rclone_there_is_no_secret_for_it():
+    _, manifests = planned("file_mounts: {/g: {source: gs://box}}", BOTH)
+    assert not [name for name in manifests if "buckets" in name]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{source: s3://b}", "no CSI driver here does it"),
+        ("{source: 'gs://b/with space'}", "no CSI driver here does it"),
+        ("{source: 'https://acc.blob.core.windows.net/cont'}", "blob.csi.azure.com needs the account's key"),
+    ],
+)
+def test_what_a_driver_cannot_do_is_refused(text, words):
+    with pytest.raises(TaskErrors, match=words):
+        planned(f"file_mounts: {{/m: {text}}}", BOTH)
