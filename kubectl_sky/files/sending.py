@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from kubectl_sky.errors import Failure
 from kubectl_sky.files.collect import Mount, encode
+from kubectl_sky.files.nested import path_of
 from kubectl_sky.remote import frames
 
 TRIES = 3  # to read a file that changes meanwhile
@@ -27,7 +28,7 @@ class Squeezer:
         self._blocks, self._window = 0, WINDOW
         self._packing = self._sending = 0.0  # s spent in this window
 
-    def pack(self, block: bytes) -> bytes | None:
+    def pack(self, block: bytes | memoryview) -> bytes | None:
         """The compressed block, or None to send it as it is."""
         self._blocks += 1
         if self._blocks >= self._window:
@@ -53,21 +54,21 @@ class Squeezer:
 class Packer:
     """Packs files into DATA and PACKED frames. Counts `files` (and links) and their `content` bytes."""
 
-    def __init__(self, send: Callable[[bytes, bytes], None]):
+    def __init__(self, send: Callable[[bytes, bytes | memoryview], None]):
         self.files = self.content = 0
         self.warnings: list[str] = []
         self._send = send
         self._digest = hashlib.sha256()
         self._squeezer = Squeezer()
-        self._buffer = bytearray()
+        self._block = memoryview(bytearray(frames.LIMIT))  # files are read into it, and it is sent as it is
+        self._used = 0
 
     def put_record(self, encoded: bytes, mount: Mount) -> None:
         """Sends one file of the manifest, as it is now. Raises Failure if it may no longer be read."""
         kind = encoded[:1]
         if kind == frames.FILE:
-            record = frames.decode(encoded)
-            source = os.fsencode(mount.source)
-            self._put_file(os.path.join(source, record.path) if record.path else source, record.path)
+            source, path = os.fsencode(mount.source), path_of(encoded)
+            self._put_file(source + b"/" + path if path else source, path)
         else:
             self._put_header(encoded)
             self.files += kind == frames.LINK
@@ -116,11 +117,11 @@ class Packer:
     def _put_content(self, fd: int, size: int) -> bool:
         """Puts exactly `size` bytes: the file's, or zeros (and False) when it has become shorter."""
         while size:
-            data = os.read(fd, min(size, frames.LIMIT - len(self._buffer)))
-            if not data:
+            count = os.readv(fd, [self._block[self._used : self._used + size]])
+            if not count:
                 break
-            self._put(data)
-            size -= len(data)
+            size -= count
+            self._add(count)
         whole = not size
         while size:
             some = min(size, frames.LIMIT)
@@ -129,15 +130,19 @@ class Packer:
         return whole
 
     def _put(self, data: bytes) -> None:
-        room = frames.LIMIT - len(self._buffer)
-        self._buffer += data[:room]
-        if len(self._buffer) == frames.LIMIT:
+        while data:
+            some = data[: frames.LIMIT - self._used]
+            self._block[self._used : self._used + len(some)] = some
+            self._add(len(some))
+            data = data[len(some) :]
+
+    def _add(self, count: int) -> None:
+        self._used += count
+        if self._used == frames.LIMIT:
             self._flush()
-            self._buffer += data[room:]  # never more than one block
 
     def _flush(self) -> None:
-        block = bytes(self._buffer)
-        self._buffer.clear()
+        block, self._used = self._block[: self._used], 0
         if not block:
             return
         self._digest.update(block)

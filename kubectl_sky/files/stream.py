@@ -84,10 +84,10 @@ class Stream:
             if pipe and not any(thread.is_alive() for thread in self._threads):
                 pipe.close()
 
-    def send(self, kind: bytes, payload: bytes = b"") -> None:
+    def send(self, kind: bytes, payload: bytes | memoryview = b"") -> None:
         try:
             with self._sending:
-                self._write(frames.frame(kind, payload))
+                self._write(frames.HEADER.pack(kind, len(payload)), payload)
         except OSError as e:
             self._end()
             raise Broken(str(e)) from e
@@ -103,10 +103,13 @@ class Stream:
         assert self._done
         return self._done
 
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._in, view) :]
+    def _write(self, header: bytes, payload: bytes | memoryview) -> None:
+        done = os.writev(self._in, (header, payload))
+        for part in (header, payload):
+            view = memoryview(part)[min(done, len(part)) :]
+            done -= len(part) - len(view)
+            while view:
+                view = view[os.write(self._in, view) :]
         self._sent = time.monotonic()
 
     def _wait(self, what: Callable[[], bool]) -> None:
@@ -132,10 +135,10 @@ class Stream:
     def _read(self) -> None:
         parser = frames.Parser()
         try:
-            while data := os.read(self._out, frames.LIMIT):
+            while parser.read(self._out):
                 self._heard = time.monotonic()
-                for whole in parser.feed(data):
-                    self._hear(whole[:1], whole[frames.HEADER.size :])
+                while (whole := parser.next()) is not None:
+                    self._hear(bytes(whole[:1]), bytes(whole[frames.HEADER.size :]))
             if not self._done and not self._closed.is_set():
                 self._fail(self._ended())
         except frames.BadFrame as e:
@@ -188,7 +191,7 @@ class Stream:
                 return
             if now - self._sent > min(BEAT_SECONDS, self._stall / 4) and self._sending.acquire(blocking=False):
                 try:
-                    self._write(frames.frame(frames.BEAT))
+                    self._write(frames.frame(frames.BEAT), b"")
                 except OSError:
                     return  # the reader learns why
                 finally:

@@ -35,6 +35,11 @@ class Ended(Exception):
         self.error = {"message": message, "again": again, "code": code}
 
 
+def taken(parser: frames.Parser) -> list[bytes]:
+    """The whole frames that were read: they wait here for others."""
+    return [bytes(whole) for whole in iter(parser.next, None)]
+
+
 class Node:
     """The connection to one node's receiver, non-blocking."""
 
@@ -81,13 +86,14 @@ class Node:
         """The frames that came; None at the end of the stream."""
         assert self.sock
         try:
-            data = self.sock.recv(frames.LIMIT)
+            if not self._parser.read(self.sock.fileno()):
+                return None
         except BlockingIOError:
             return []
         except OSError:
-            data = b""
+            return None
         try:
-            return list(self._parser.feed(data)) if data else None
+            return taken(self._parser)
         except frames.BadFrame as e:
             text = e.rest.split(b"\n")[0][:500].decode("utf-8", "replace")
             raise Ended("node %d answered: %s" % (self.rank, text)) from e
@@ -162,11 +168,10 @@ class Distributor:
             raise Ended("nothing came from the client for %g s" % self.stall, again=True)
 
     def read_client(self) -> None:
-        data = os.read(0, frames.LIMIT)
-        if not data:
+        if not self._parser.read(0):
             raise BrokenPipeError
         self._heard = time.monotonic()
-        self._waiting.extend(whole for whole in self._parser.feed(data) if whole[:1] != frames.BEAT)
+        self._waiting.extend(whole for whole in taken(self._parser) if whole[:1] != frames.BEAT)
 
     def watch_node(self, node: Node) -> None:
         """What to wait for on a node's connection, and for how long."""

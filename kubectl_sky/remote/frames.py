@@ -16,6 +16,7 @@ of length and its record, then, for a regular file, its bytes and one verdict by
 from __future__ import annotations
 
 import fcntl
+import os
 import struct
 from collections.abc import Iterator
 
@@ -61,25 +62,34 @@ def frame(kind: bytes, payload: bytes = b"") -> bytes:
 
 
 class Parser:
-    """Cuts a stream into frames, whatever the sizes in which it arrives."""
+    """Reads a stream of frames into one buffer that stays: no memory is asked for, and nothing copied, for a frame."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._view = memoryview(bytearray(2 * (HEADER.size + LIMIT)))
+        self._start = self._end = 0  # of what was read and not yet taken
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """The whole frames, headers included, that `data` completes. Raises BadFrame."""
-        buffer = self._buffer
-        buffer += data
-        while len(buffer) >= HEADER.size:
-            length = HEADER.unpack_from(buffer)[1] + HEADER.size
-            if length > LIMIT + HEADER.size:
-                raise BadFrame(bytes(buffer))
-            if len(buffer) < length:
-                return
-            with memoryview(buffer) as view:
-                whole = bytes(view[:length])
-            del buffer[:length]
-            yield whole
+    def read(self, fd: int) -> bool:
+        """Reads what is there; False at the end of the stream. Overwrites the frames that next() gave."""
+        if self._start:
+            rest = bytes(self._view[self._start : self._end])  # part of a frame
+            self._view[: len(rest)] = rest
+            self._start, self._end = 0, len(rest)
+        count = os.readv(fd, [self._view[self._end :]])
+        self._end += count
+        return count > 0
+
+    def next(self) -> memoryview | None:
+        """The next whole frame, header included, good until read(); None if more must be read. Raises BadFrame."""
+        have = self._end - self._start
+        if have < HEADER.size:
+            return None
+        length = HEADER.unpack_from(self._view, self._start)[1] + HEADER.size
+        if length > LIMIT + HEADER.size:
+            raise BadFrame(bytes(self._view[self._start : self._end]))
+        if have < length:
+            return None
+        first, self._start = self._start, self._start + length
+        return self._view[first : self._start]
 
 
 class Record:

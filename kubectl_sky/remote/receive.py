@@ -29,6 +29,7 @@ else:
 BEAT_SECONDS = 0.5
 LAST_SECONDS = 5.0
 RANGES = 1000  # that one NEED carries
+SMALL = 64 * 1024  # bytes: such a file is held until all of it is there
 RUN = os.environ.get("SKY_RUN", "/sky/run")
 
 
@@ -44,7 +45,6 @@ class Link:
         self.arrived = 0  # bytes of content
         self._busy_since = time.monotonic()
         self._parser = frames.Parser()
-        self._ready: Iterator[bytes] = iter(())
         self._lock = threading.Lock()
         threading.Thread(target=self._beat, daemon=True).start()
 
@@ -54,21 +54,19 @@ class Link:
             while data:
                 data = data[os.write(1, data) :]
 
-    def next(self) -> tuple[bytes, bytes]:
-        """(type, payload) of the next frame. Raises Gone, and Refused when none comes."""
+    def next(self) -> tuple[bytes, memoryview]:
+        """(type, payload) of the next frame, good until the one after it. Raises Gone, and Refused when none comes."""
         while True:
             # whatever blocks (a dead disk, a reader that reads no more): the kernel ends this process then
             signal.setitimer(signal.ITIMER_REAL, self.stall * 1.5)
             self._busy_since = time.monotonic()
-            for whole in self._ready:
+            while (whole := self._parser.next()) is not None:
                 if whole[:1] != frames.BEAT:
-                    return whole[:1], whole[frames.HEADER.size :]
+                    return bytes(whole[:1]), whole[frames.HEADER.size :]
             if not select.select([0], [], [], self.stall)[0]:
                 raise Refused("nothing came from the client for %g s" % self.stall)
-            data = os.read(0, frames.LIMIT)
-            if not data:
+            if not self._parser.read(0):
                 raise Gone()
-            self._ready = self._parser.feed(data)
 
     def say_last(self, kind: bytes, payload: bytes) -> None:
         """Sends, then reads on until the other side has gone: else the frame might not reach it."""
@@ -103,16 +101,17 @@ class Body:
         while not self._data and self.end is None:
             kind, payload = self.link.next()
             if kind == frames.END:
-                self.end = json.loads(payload)
+                self.end = json.loads(bytes(payload))
             elif kind in (frames.DATA, frames.PACKED):
-                data = unpack(payload, frames.LIMIT) if kind == frames.PACKED else payload
+                data = memoryview(unpack(payload, frames.LIMIT)) if kind == frames.PACKED else payload
                 self.digest.update(data)
-                self._data = memoryview(data)
+                self._data = data
             else:
                 raise Refused("an unexpected frame %r came" % kind)
         return bool(self._data)
 
     def pieces(self, size: int) -> Iterator[memoryview]:
+        """The next bytes; each piece is good until the next one."""
         while size:
             if not self.more():
                 raise Refused("the data ends too early")
@@ -122,7 +121,10 @@ class Body:
             yield piece
 
     def exactly(self, size: int) -> bytes:
-        return b"".join(self.pieces(size))
+        if size <= len(self._data):
+            found, self._data = self._data[:size], self._data[size:]
+            return bytes(found)
+        return b"".join([bytes(piece) for piece in self.pieces(size)])
 
 
 class Receiver:
@@ -135,7 +137,7 @@ class Receiver:
 
     def run(self) -> None:
         kind, payload = self.link.next()
-        if kind != frames.HELLO or json.loads(payload)["version"] != frames.VERSION:
+        if kind != frames.HELLO or json.loads(bytes(payload))["version"] != frames.VERSION:
             raise Refused("the client speaks another version of the protocol than this pod")
         self.compare()
         self.store()
@@ -199,8 +201,15 @@ class Receiver:
             self.put_file(self.tree, record, body)
 
     def put_file(self, tree: Tree, record: Record, body: Body) -> None:
-        # another node may have asked for it
-        fd = -1 if not self.alone and tree.has(record) else tree.begin(record)
+        wanted = self.alone or not tree.has(record)  # another node may have asked for it
+        if record.size <= SMALL:
+            content = body.exactly(record.size + 1)
+            self.link.arrived += record.size
+            if wanted and content[-1:] == frames.INTACT:
+                tree.put_small(record, memoryview(content)[:-1])
+                self.files += 1
+            return
+        fd = tree.begin(record) if wanted else -1
         for piece in body.pieces(record.size):
             self.link.arrived += len(piece)
             while fd >= 0 and piece:
@@ -256,7 +265,7 @@ class Ranges:
         self._count = 0
 
 
-def unpack(data: bytes, limit: int) -> bytes:
+def unpack(data: memoryview, limit: int) -> bytes:
     """Decompressed, but never to more than the sender may have put in."""
     unpacker = zlib.decompressobj()
     try:
