@@ -62,11 +62,13 @@ VERBS: dict[str, Verb] = {
     "volumes ls": Verb("volumes:ls", "List volumes, and who uses them", STORE),
     "volumes delete": Verb("volumes:delete", "Delete volumes, and what is in them", STORE),
     "config view": Verb("config:view", "Show the configuration, and where each value comes from", CHECK),
+    "completion install": Verb("completion:install", "Let the shell complete verbs, flags and names", CHECK),
     "version": Verb("version:version", "Print the versions of client and server", CHECK),
     "label-gpus": Verb("label_gpus:label_gpus", "Label nodes with their GPUs, as SkyPilot reads them", ADMIN),
 }
 # started by other programs, many times: a function of (words, Connection) in the package, called without typer
 FOR_PROGRAMS = {"ssh-proxy": "ssh.proxy:main"}
+COMPLETE = "__complete"  # asked by the shell at each tab
 ALIASES = {"show-gpus": "gpus", "volumes list": "volumes ls", "volumes rm": "volumes delete"}
 ABOUT = "Run SkyPilot task files on Kubernetes, with nothing installed in the cluster."
 EXAMPLES = """Examples:
@@ -79,6 +81,11 @@ EXAMPLES = """Examples:
 
 def run(argv: Sequence[str], given: Scan) -> int:
     """Run the command line and return the exit code. UsageError if it makes no sense."""
+    if argv[1:2] == [COMPLETE]:
+        from kubectl_sky import completing
+
+        print(completing.answer(argv[2:]), end="")
+        return 0
     program = program_name(argv[0])
     words = given.until_verb(list(argv[1:]))
     if not words or words[0] in ("-h", "--help", "help"):
@@ -124,13 +131,7 @@ def invoke(verb: Verb, title: str, args: list[str], given: Scan) -> int:
     """Import the verb and run it with `args`; the connection flags among them go to its Connection."""
     import typer
 
-    from kubectl_sky.command import Command
-
-    module, _, function = verb.where.partition(":")
-    found = getattr(importlib.import_module(f"kubectl_sky.commands.{module}"), function)
-    app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
-    app.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})(found)
-    command = typer.main.get_command(app)
+    command = command_of(verb)
     args = given.after_verb(args, takes_value(command), verb.command_after)
     try:
         # not main(): that makes a closed pipe, Ctrl-C and Ctrl-D its own way
@@ -142,6 +143,19 @@ def invoke(verb: Verb, title: str, args: list[str], given: Scan) -> int:
         text = error.format_message().rstrip(".")
         raise UsageError(text[:1].lower() + text[1:], f"see: {title} --help") from None
     return code if isinstance(code, int) else 0
+
+
+def command_of(verb: Verb) -> Any:
+    """The verb as a click command."""
+    import typer
+
+    from kubectl_sky.command import Command
+
+    module, _, function = verb.where.partition(":")
+    found = getattr(importlib.import_module(f"kubectl_sky.commands.{module}"), function)
+    app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+    app.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})(found)
+    return typer.main.get_command(app)
 
 
 def takes_value(command: Any) -> dict[str, bool]:
