@@ -114,6 +114,7 @@ def choose(places: Sequence[Cluster], task: Task) -> Choice:
         None,
         frozenset(one.name for one in wanted.of(task) if one.name) if task.volumes else None,
         any(bucket.mode != buckets.COPY for bucket in buckets.read(task.file_mounts)),
+        task.num_nodes > 1,
     )
     with ThreadPoolExecutor(len(places)) as pool:
         asked = [pool.submit(facts.gather, one, own, _whose(need, task, one.context, own)) for one in places]

@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import names
+from kubectl_sky import gang, names
 from kubectl_sky.errors import ApiError, Failure
 
 if TYPE_CHECKING:
@@ -31,6 +31,13 @@ OPTIONAL = ("ResourceClaimTemplate", "PersistentVolumeClaim", "Ingress", "HTTPRo
 
 def collection(cluster: Cluster, kind: str) -> str:
     return COLLECTIONS[kind].format(cluster.namespace)
+
+
+def _folder(cluster: Cluster, manifest: Manifest) -> str:
+    """Where objects like that one are; of a kind that only some clusters have, by its apiVersion."""
+    if manifest["kind"] in COLLECTIONS:
+        return collection(cluster, manifest["kind"])
+    return f"/apis/{manifest['apiVersion']}/namespaces/{cluster.namespace}/{manifest['kind'].lower()}s"
 
 
 def listed(cluster: Cluster, kind: str, selector: str) -> list[Manifest]:
@@ -71,12 +78,8 @@ def check_namespace(cluster: Cluster) -> None:
 def pods(cluster: Cluster, name: str) -> list[Manifest]:
     """The task's pods, by rank; of several with one rank (one was replaced) the newest."""
     found = cluster.get(collection(cluster, "Pod"), labelSelector=names.selector(name))["items"]
-    newest = {rank(pod): pod for pod in sorted(found, key=lambda pod: pod["metadata"]["creationTimestamp"])}
+    newest = {gang.rank(pod): pod for pod in sorted(found, key=lambda pod: pod["metadata"]["creationTimestamp"])}
     return [newest[n] for n in sorted(newest)]
-
-
-def rank(pod: Manifest) -> int:
-    return int(pod["metadata"].get("annotations", {}).get("batch.kubernetes.io/job-completion-index", 0))
 
 
 def finished(job: Manifest) -> str | None:
@@ -107,16 +110,16 @@ def create(cluster: Cluster, manifests: list[Manifest]) -> Manifest:
 
 def dry_run(cluster: Cluster, manifests: list[Manifest]) -> list[Manifest]:
     """What the server would make of them: admission, quota and rights are checked, nothing is kept."""
-    return [cluster.create(collection(cluster, m["kind"]), m, dryRun="All") for m in manifests]
+    return [cluster.create(_folder(cluster, m), m, dryRun="All") for m in manifests]
 
 
 def _own(cluster: Cluster, part: Manifest, owner: dict[str, str]) -> None:
-    path = f"{collection(cluster, part['kind'])}/{part['metadata']['name']}"
+    path = f"{_folder(cluster, part)}/{part['metadata']['name']}"
     cluster.patch(path, {"metadata": {"ownerReferences": [owner]}})
 
 
 def _put(cluster: Cluster, manifest: Manifest) -> None:
-    path = collection(cluster, manifest["kind"])
+    path = _folder(cluster, manifest)
     name = manifest["metadata"]["name"]
     try:
         cluster.create(path, manifest)

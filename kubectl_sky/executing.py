@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import attaching, cluster_objects, needs, planning, podspec, queues, running
+from kubectl_sky import attaching, cluster_objects, gang, needs, planning, podspec, queues, running
 from kubectl_sky.errors import UsageError
 from kubectl_sky.files import collect, gitclone, uploading
 from kubectl_sky.output import Progress
@@ -35,7 +35,7 @@ def execute(cluster: Cluster, name: str, task: Task, options: Options) -> int:
         files = collect.collect(uploading.mounts(source.task))
         pods = cluster_objects.pods(cluster, name)
         head = running.Head(cluster, name)
-        if pods and cluster_objects.rank(pods[0]) == 0 and running.task_up(pods[0]):
+        if pods and gang.rank(pods[0]) == 0 and running.task_up(pods[0]):
             head.first = str(pods[0]["metadata"]["name"])
         elif not pods:
             head()  # says why

@@ -77,6 +77,8 @@ def check(task: Task, job: dict[str, Any], cluster: Cluster, options: Options) -
         text = "\n".join([f"{name} is up already, with other resources:", *(f"  {line}" for line in other)])
         raise UsageError(text, f"{down}, or launch under another name with -c NAME")
     notes = []
+    if task.num_nodes < nodes:
+        notes.append(f"{name} has {nodes} nodes: this job uses {task.num_nodes} of them, the others stay up")
     if changed := planning.unlike(task, cluster.context or "", job):
         notes.append(f"{' and '.join(changed)} changed; {name} stays as it was made until it is taken down: {down}")
     return [*notes, *_renewed(cluster, task, name)]

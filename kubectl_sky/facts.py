@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kubectl_sky import gang_schedulers
 from kubectl_sky.capacity import inventory
 from kubectl_sky.capacity.inventory import Inventory
 from kubectl_sky.capacity.nodes import Node
@@ -36,6 +37,7 @@ class Need:
     service_account: str | None = None  # whose Secrets to pull with must be known
     volumes: frozenset[str] | None = None  # names of the task's; None: it has no volumes at all
     csi: bool = False  # which drivers mount buckets
+    gang: bool = False  # several nodes, that are to start together
 
 
 def gather(cluster: Cluster, settings: Settings, need: Need) -> tuple[Facts, Inventory]:
@@ -47,6 +49,7 @@ def gather(cluster: Cluster, settings: Settings, need: Need) -> tuple[Facts, Inv
         account = pool.submit(_get, cluster, _account(cluster, need)) if need.service_account else None
         storage = pool.submit(reading.read, cluster, need.volumes) if need.volumes is not None else None
         drivers = pool.submit(_get, cluster, "/apis/storage.k8s.io/v1/csidrivers") if need.csi else None
+        gangs = pool.submit(gang_schedulers.read, cluster) if need.gang else None
         enough = None if need.accelerators or storage else need.enough
         there = inventory.read(cluster, need.accelerators or need.several, need.accelerators, enough)
     labels = (namespace.result() or {}).get("metadata", {}).get("labels") or {}
@@ -61,6 +64,7 @@ def gather(cluster: Cluster, settings: Settings, need: Need) -> tuple[Facts, Inv
         runtime_classes=frozenset(item["metadata"]["name"] for item in found["items"]),
         storage=storage.result() if storage else None,
         csi=_inline((drivers.result() if drivers else None) or {"items": []}),
+        gang_schedulers=gangs.result() if gangs else (),
         pull_secrets=tuple(one["name"] for one in pulling if one.get("name")),
     )
     return facts, there

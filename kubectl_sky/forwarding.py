@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from kubectl_sky import cluster_objects, names, portmap, running
+from kubectl_sky import cluster_objects, gang, names, portmap, running
 from kubectl_sky.api import watching
 from kubectl_sky.diagnosis.state import COMPLETED, STOPPED
 from kubectl_sky.errors import (
@@ -166,7 +166,7 @@ class Forwarding:
             raise ClusterFailure(f"{self.name} was taken down")
         if not cluster_objects.finished(job):
             for pod in cluster_objects.pods(self.cluster, self.name):
-                if cluster_objects.rank(pod) == self.rank and running.task_up(pod):
+                if gang.rank(pod) == self.rank and running.task_up(pod):
                     return str(pod["metadata"]["name"])
         state = running.explain(self.cluster, self.name)
         if state.phase in (COMPLETED, STOPPED):

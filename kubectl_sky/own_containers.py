@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from kubectl_sky import quantity
@@ -10,14 +11,16 @@ from kubectl_sky.settings import Settings
 UID = 65532  # of our own containers
 CPU = 0.01
 RESOURCES = {"requests": {"cpu": quantity.number(CPU), "memory": "32Mi"}, "limits": {"memory": "512Mi"}}
-# node 0 runs the agent, again if it is killed; the others a sshd for it, which ends when the supervisor lets go of the
-# fifo
+# node 0 runs the agent, again if it is killed; where there are several nodes, each has a sshd for them, which ends (on
+# the others) when the supervisor lets go of the fifo
 SSH_SCRIPT = """\
+if [ -n "${SKY_GANG_SECONDS:-}" ]; then /usr/sbin/sshd -D -e -f /sky/code/sshd_nodes.conf & fi
+sshd=$!
 if [ "${JOB_COMPLETION_INDEX:-0}" = 0 ]; then
   while :; do
     /sky/tools/bin/python3 -SE /sky/code/agent.py &
     agent=$!
-    trap 'kill $agent; exit 0' TERM
+    trap 'kill $agent $sshd; exit 0' TERM
     wait $agent
     code=$?
     [ $code -gt 1 ] || exit $code
@@ -26,8 +29,6 @@ if [ "${JOB_COMPLETION_INDEX:-0}" = 0 ]; then
   done
 fi
 [ -p /sky/run/alive ] || mkfifo -m 666 /sky/run/alive 2>/dev/null
-/usr/sbin/sshd -D -e -f /sky/code/sshd_nodes.conf &
-sshd=$!
 trap 'kill $sshd; exit 0' TERM
 (read -r end < /sky/run/alive; kill $sshd) &
 wait $sshd
@@ -53,10 +54,12 @@ def _container(settings: Settings, name: str) -> dict[str, Any]:
     }
 
 
-def ssh(settings: Settings) -> dict[str, Any]:
+def ssh(settings: Settings, env: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """sshd for people and for the other nodes; on node 0 the agent."""
     return {
         **_container(settings, "ssh"),
         "command": ["/bin/sh", "-c", SSH_SCRIPT],
+        **({"env": list(env)} if env else {}),
         "volumeMounts": [
             {"name": "run", "mountPath": "/sky/run"},
             {"name": "run", "mountPath": "/tmp"},  # sshd's sockets of forwarded agents, for the task to use

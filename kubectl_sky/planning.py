@@ -13,8 +13,9 @@ from kubectl_sky import costs, identity, images, names, optimizer, podspec, regi
 from kubectl_sky import task as tasks
 from kubectl_sky.autostop import Policy
 from kubectl_sky.buckets import access
+from kubectl_sky.diagnosis import limits
 from kubectl_sky.errors import TaskErrors, UsageError
-from kubectl_sky.parts import claims, fabric, ports, volumes
+from kubectl_sky.parts import claims, fabric, gangs, ports, volumes
 from kubectl_sky.parts.part import Part
 from kubectl_sky.record import Record
 from kubectl_sky.task import Task
@@ -71,6 +72,7 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
         parts=(*_parts(chosen, options, found, own), *registry.parts(task, options.name, own)),
         autostop=options.autostop,
         record=options.record,
+        provision=limits.provision(options.timeout, task.settings(found.context).timeout),
         annotations={
             SHAPE: json.dumps(shape(task)),
             **({KEPT: json.dumps(there)} if (there := _kept(task, chosen.place.context)) else {}),
@@ -103,6 +105,9 @@ def _parts(
     if chosen.request and chosen.request.claim:
         yield claims.part(options.name, chosen.request)
     task = chosen.task
+    scheduler = podspec.configured(task, found.context).get("schedulerName")
+    if offer := gangs.chosen(found.gang_schedulers, scheduler):
+        yield gangs.part(options.name, task.num_nodes, offer)
     if task.resources.network_tier == "best":
         yield fabric.part(options.name, task.num_nodes, chosen.request, found.nodes, found.pod_security)
     if task.resources.ports:

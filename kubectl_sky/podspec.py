@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from kubectl_sky import autostop, hooks, names, needs, own_containers, podmerge, quantity, record, scheduling
+from kubectl_sky import autostop, gang, hooks, names, needs, own_containers, podmerge, quantity, record, scheduling
 from kubectl_sky.autostop import Policy
 from kubectl_sky.capacity import device_request
 from kubectl_sky.capacity.device_request import DeviceRequest
@@ -18,6 +19,7 @@ from kubectl_sky.config import applying
 from kubectl_sky.config.layers import Effective
 from kubectl_sky.parts import pulling
 from kubectl_sky.parts.claims import CLAIM
+from kubectl_sky.parts.gangs import Offer
 from kubectl_sky.parts.part import Part
 from kubectl_sky.record import Record
 from kubectl_sky.settings import Settings
@@ -48,6 +50,7 @@ class Facts:
     storage: Storage | None = None  # None: no cluster was asked, or the task has no volumes
     csi: frozenset[str] = frozenset()  # drivers of volumes in the pod itself; read for buckets that are mounted
     pull_secrets: tuple[str, ...] = ()  # of the service account, read where the task brings its own
+    gang_schedulers: tuple[Offer, ...] = ()  # read where the task has several nodes
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class Plan:
     parts: tuple[Part, ...] = ()
     autostop: Policy | None = None
     record: Record | None = None  # of the launch
+    provision: float = math.inf  # s within which all nodes should be up
     annotations: dict[str, str] = field(default_factory=dict)
 
     @cached_property
@@ -157,6 +161,7 @@ def _secret(plan: Plan) -> Manifest:
         "autostop": plan.autostop and plan.autostop.as_dict(),
         "expects": bool(plan.task.run or plan.task.setup),
         "job": plan.job,
+        **({"gang_seconds": gang.hold_seconds(plan.provision)} if plan.task.num_nodes > 1 else {}),
     }
     files = {
         "task.json": json.dumps(task),
@@ -198,7 +203,8 @@ def _job(plan: Plan) -> Manifest:
         **plan.annotations,
     }
     metadata = _metadata(plan, plan.name, annotations=annotations)
-    pod_labels = {**task.resources.labels, **names.labels(plan.name)}
+    added = {key: value for part in plan.parts for key, value in part.labels.items()}
+    pod_labels = {**task.resources.labels, **names.labels(plan.name), **added}
     if plan.request:
         pod_labels[scheduling.GPU_POD] = "true"
     marks = {key: value for part in plan.parts for key, value in part.annotations.items()}
@@ -213,6 +219,7 @@ def _job(plan: Plan) -> Manifest:
             "completions": task.num_nodes,
             "parallelism": task.num_nodes,
             "backoffLimit": 0,
+            **gang.job_fields(task.num_nodes),
             "ttlSecondsAfterFinished": kept_seconds(plan.autostop, plan.settings),
             "template": pulling.with_secrets(pod, plan.parts, facts.pull_secrets),
         },
@@ -241,14 +248,20 @@ def kept_seconds(policy: Policy | None, settings: Settings) -> int | None:
 
 def service_account(task: Task, context: str) -> str:
     """Whose name the pods bear."""
+    return str(configured(task, context).get("serviceAccountName") or "default")
+
+
+def configured(task: Task, context: str) -> dict[str, Any]:
+    """What the configuration says of the pods' spec."""
     bare = applying.to_template({"spec": {"containers": [{"name": "task"}]}}, task.settings(context))
-    return str(bare["spec"].get("serviceAccountName") or "default")
+    return dict(bare["spec"])
 
 
 def _pod(plan: Plan) -> dict[str, Any]:
     task, facts = plan.task, plan.facts
     restricted = facts.pod_security == "restricted"
-    containers = [_task_container(plan, restricted), own_containers.ssh(plan.settings), *_added(plan, "containers")]
+    ssh = own_containers.ssh(plan.settings, gang.env(task.num_nodes, plan.provision))
+    containers = [_task_container(plan, restricted), ssh, *_added(plan, "containers")]
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -290,6 +303,7 @@ def _task_container(plan: Plan, restricted: bool) -> dict[str, Any]:
     ]
     if not needs.gpus(task):  # on some clusters every container of a GPU image sees all GPUs otherwise
         env.append({"name": "NVIDIA_VISIBLE_DEVICES", "value": "none"})
+    env += gang.env(task.num_nodes, plan.provision)
     container: dict[str, Any] = {
         "name": "task",
         "image": image(plan),

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import cluster_objects, running
+from kubectl_sky import cluster_objects, gang, running
 from kubectl_sky.diagnosis.state import COMPLETED, FAILED, STOPPED, task_state
 from kubectl_sky.errors import ApiError, ClusterFailure, Failure
 from kubectl_sky.follow import Printer
@@ -56,9 +56,9 @@ def _of_the_dead(cluster: Cluster, name: str, nodes: int, options: Options) -> i
     for pod in cluster_objects.pods(cluster, name):
         try:
             for piece in cluster.stream(f"{pods}/{pod['metadata']['name']}/log", **query):
-                printer.write(cluster_objects.rank(pod), piece)
+                printer.write(gang.rank(pod), piece)
         except ApiError as error:
-            print(f"node {cluster_objects.rank(pod)}: {error.message}", file=sys.stderr)
+            print(f"node {gang.rank(pod)}: {error.message}", file=sys.stderr)
     printer.close()
     state = running.explain(cluster, name)
     if state.phase not in (COMPLETED, STOPPED):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import cluster_objects
+from kubectl_sky import cluster_objects, gang
 from kubectl_sky.conversation import Broken
 from kubectl_sky.diagnosis import containers, why
 from kubectl_sky.diagnosis.hints import located
@@ -41,7 +41,7 @@ class Head:
             if isinstance(error, ApiError) and error.status < 500:
                 raise
             raise Broken(error.message) from None
-        if found and cluster_objects.rank(found[0]) == 0 and task_up(found[0]):
+        if found and gang.rank(found[0]) == 0 and task_up(found[0]):
             return str(found[0]["metadata"]["name"])
         state = explain(self.cluster, self.name)
         if state.phase in OVER:

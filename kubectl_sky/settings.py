@@ -38,6 +38,7 @@ class Settings:
     bucket_endpoints: str = ""  # of S3 servers: SCHEME=URL, comma-separated, e.g. s3=http://minio:9000
     bucket_secret: str = ""  # a Secret of the namespace, the environment of rclone; "": the user's own keys
     keep_hours: str = "24"  # how long an ended cluster stays to be looked at, with its logs
+    gang_seconds: str = "30"  # at least so long some nodes of a task keep their places while others have none
     image_volumes: str = "auto"  # auto | true | false: mount the runtime image instead of copying from it
 
     @property

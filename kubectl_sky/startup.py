@@ -8,13 +8,14 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import cluster_objects, names
+from kubectl_sky import cluster_objects, gang, names
 from kubectl_sky.api import watching
 from kubectl_sky.diagnosis import limits, mounting, scaling, unplaced, why
 from kubectl_sky.diagnosis.hints import located
 from kubectl_sky.diagnosis.podstate import COPYING
 from kubectl_sky.diagnosis.state import COMPLETED, FAILED, STOPPED, TERMINATING, UNSCHEDULABLE, State, task_state
 from kubectl_sky.errors import EXIT_INTERRUPT, EXIT_TIMEOUT, ClusterFailure, Failure
+from kubectl_sky.gathering import Gathering
 from kubectl_sky.overview import CONTROLLER_UID
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Startup:
         self.inventory: Inventory | None = None
         self._looks_next = 0.0  # when the nodes may be read again
         self._scaling = False
+        self._num_nodes: int = job["spec"].get("parallelism", 1)
+        self._gathering = Gathering(cluster, self.name, self._num_nodes)
         self._copied = ""  # how far the copy of the buckets is
         self._queue: queue.Queue[tuple[str, Any]] = queue.Queue()
 
@@ -73,9 +76,11 @@ class Startup:
                 self._scaling = True
                 seconds += limits.SCALE_UP
                 progress.line(f"An autoscaler adds nodes: waiting {limits.shown(seconds)} in all")
-            left = began + seconds - time.monotonic()
+            if not self._scaling:
+                self._gathering.look(list(self.pods.values()), progress)
+            left = min(max(began + seconds - time.monotonic(), 0), self._gathering.left())
             try:
-                kind, thing = self._queue.get(timeout=min(max(left, 0), LOOK_AGAIN if self.inventory else LOOK_FIRST))
+                kind, thing = self._queue.get(timeout=min(left, LOOK_AGAIN if self.inventory else LOOK_FIRST))
             except queue.Empty:
                 if began + seconds > time.monotonic():
                     continue
@@ -136,8 +141,8 @@ class Startup:
 
     def _head(self) -> str | None:
         """Node 0's pod, once all nodes can be spoken to."""
-        started = {cluster_objects.rank(pod): name for name, pod in self.pods.items() if self._started(name, pod)}
-        everyone = len(started) >= self.job["spec"].get("parallelism", 1)
+        started = {gang.rank(pod): name for name, pod in self.pods.items() if self._started(name, pod)}
+        everyone = len(started) >= self._num_nodes
         return started.get(0) if everyone else None
 
     def _started(self, name: str, pod: dict[str, Any]) -> bool:
@@ -201,9 +206,13 @@ class Startup:
         reason = state.message or state.reason or "no reason given"
         command = self.cluster.connection.command
         steps = [self._hint(state)] if state.hint else []
+        text = f"{self.name} has not started within {limits.shown(seconds)}: {reason}"
+        if self._num_nodes > 1 and any((pod.get("spec") or {}).get("nodeName") for pod in self.pods.values()):
+            cluster_objects.remove(self.cluster, self.name)
+            steps += [f"it is taken down, so that its other nodes hold no place; {limits.FLAG} TIME waits longer"]
+            return Failure(text, "\n".join(filter(None, steps)), EXIT_TIMEOUT)
         steps += [
             f"it goes on waiting: `{command('explain', self.name)}` tells more, `{command('logs', self.name)}` follows "
             f"it, `{command('down', self.name)}` ends it; {limits.FLAG} TIME waits longer"
         ]
-        text = f"{self.name} has not started within {limits.shown(seconds)}: {reason}"
         return Failure(text, "\n".join(filter(None, steps)), EXIT_TIMEOUT)

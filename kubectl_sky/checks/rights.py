@@ -100,10 +100,10 @@ def review(cluster: Cluster) -> Rights:
     try:
         with ThreadPoolExecutor(REVIEWS) as pool:
             granted = pool.submit(_rules, cluster)
-            answers = list(zip(wide, pool.map(lambda right: _ask(cluster, right), wide), strict=True))
+            answers = list(zip(wide, pool.map(lambda right: ask(cluster, right), wide), strict=True))
             rules = granted.result()
             rest = [right for right in own if not covered(right, rules)]
-            answers += zip(rest, pool.map(lambda right: _ask(cluster, right), rest), strict=True)
+            answers += zip(rest, pool.map(lambda right: ask(cluster, right), rest), strict=True)
     except ApiError as error:
         return Rights(why_not=error.message, hint=error.hint)
     return Rights({**dict.fromkeys(own, True), **dict(answers)})
@@ -115,7 +115,8 @@ def _rules(cluster: Cluster) -> list[Object]:
     return list((answer.get("status") or {}).get("resourceRules") or ())
 
 
-def _ask(cluster: Cluster, right: Right) -> bool:
+def ask(cluster: Cluster, right: Right) -> bool:
+    """Whether the user has it. Raises ApiError."""
     resource, _, subresource = right.resource.partition("/")
     attributes = {
         "namespace": right.namespace or "",

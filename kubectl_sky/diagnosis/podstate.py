@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kubectl_sky import gang
 from kubectl_sky.capacity import placing_words
 from kubectl_sky.capacity.placing import Demand
 from kubectl_sky.diagnosis import containers, copying, mounting, pulling, scaling, scheduler
@@ -18,6 +19,7 @@ About = Mapping[str, Sequence[Object]]  # events by the name of what they are ab
 PENDING, STARTING, UP, FAILED = "Pending", "Starting", "Up", "Failed"
 COMPLETED, STOPPED, TERMINATING = "Completed", "Stopped", "Terminating"
 COPYING = "Copying"  # the reason of a pod that copies its buckets before it starts
+LET_GO = "LetGo"  # the reason of a pod that ended because not all nodes of its task had a place
 DELETED = "Deleted"  # the reason of a pod that somebody, or its Job after another one failed, took away
 
 
@@ -39,6 +41,8 @@ def pod_state(pod: Object, about: About) -> State:
     status = pod.get("status") or {}
     conditions = {c["type"]: c for c in status.get("conditions") or []}
     events = about.get(pod["metadata"]["name"], ())
+    if gang.let_go(pod):
+        return State(PENDING, LET_GO, _MADE_ROOM)
     state = _disrupted(pod, status, conditions) or _ended(pod, status)
     if pod["metadata"].get("deletionTimestamp") and (state is None or "SIG" in state.message):
         return lost(events) or _deleted(pod, state)
@@ -62,6 +66,9 @@ def pod_state(pod: Object, about: About) -> State:
 def is_ready(pod: Object) -> bool:
     conditions = (pod.get("status") or {}).get("conditions") or []
     return any(c["type"] == "Ready" and c.get("status") == "True" for c in conditions)
+
+
+_MADE_ROOM = "not all of its nodes had a place: those that had made room for others, and try again in a while"
 
 
 # -- ended by the cluster -------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from kubectl_sky import autostop
+from kubectl_sky import autostop, gang
 from kubectl_sky.diagnosis import podstate, refusals
 from kubectl_sky.diagnosis.podstate import COMPLETED, FAILED, PENDING, STARTING, STOPPED, TERMINATING, UP, State
 
@@ -16,7 +16,7 @@ __all__ = [
 ]  # fmt: skip
 Object = dict[str, Any]
 
-INDEX = "batch.kubernetes.io/job-completion-index"
+INDEX = gang.INDEX
 UNSCHEDULABLE = "Unschedulable"
 QUEUE = "kueue.x-k8s.io/queue-name"
 
@@ -41,18 +41,24 @@ def task_state(job: Object | None, pods: Sequence[Object], events: Iterable[Obje
         return _suspended(job, about)
     if not states:
         return _no_pods(job, about)
-    state = of_many(min(states, key=_severity), sum(one.reason == UNSCHEDULABLE for one in states), len(states))
+    state = of_many(min(states, key=_severity), unplaced(pods), len(states))
     complete = len(states) >= (job["spec"].get("parallelism") or 1)
     return State(STARTING, "", "waiting for more pods") if state.phase == UP and not complete else state
 
 
-def of_many(state: State, without: int, pods: int) -> State:
-    """Of several pods, how many have no place."""
+def of_many(state: State, without: Sequence[Object], pods: int) -> State:
+    """Of several pods, which have no place."""
     if state.reason != UNSCHEDULABLE or pods == 1:
         return state
-    return replace(
-        state, message=f"{without} of its {pods} pods {'has' if without == 1 else 'have'} no place: {state.message}"
-    )
+    count = len(without)
+    which = "" if count == pods else f" ({gang.ranks([gang.rank(pod) for pod in without])})"
+    verb = "has" if count == 1 else "have"
+    return replace(state, message=f"{count} of its {pods} pods{which} {verb} no place: {state.message}")
+
+
+def unplaced(found: Iterable[Object]) -> list[Object]:
+    """Those of a task's pods that the scheduler has no node for."""
+    return [pod for pod in newest(found) if gang.no_place(pod)]
 
 
 def worst(pods: Sequence[Object], events: Iterable[Object] = ()) -> Object | None:
@@ -149,7 +155,9 @@ _PHASES = (FAILED, PENDING, STARTING, TERMINATING, UP, STOPPED, COMPLETED)
 def _severity(state: State) -> tuple[int, int]:
     """Sorts the worst first. When a node of a task fails, the others are ended: the cause goes before its effects."""
     reason = _ORDER.index(state.reason) if state.reason in _ORDER else len(_ORDER)
-    effect = state.reason == podstate.DELETED or "SIGTERM" in state.message or "SIGKILL" in state.message
+    effect = (
+        state.reason in (podstate.DELETED, podstate.LET_GO) or "SIGTERM" in state.message or "SIGKILL" in state.message
+    )
     return _PHASES.index(state.phase), reason + effect
 
 

@@ -9,17 +9,12 @@ from typing import TYPE_CHECKING, Any
 from kubectl_sky.capacity import placing_words, survey
 from kubectl_sky.capacity.survey import Placing
 from kubectl_sky.diagnosis import scaling, scheduler
-from kubectl_sky.diagnosis.state import UNSCHEDULABLE, State, by_object, newest, of_many
+from kubectl_sky.diagnosis.state import UNSCHEDULABLE, State, by_object, newest, of_many, unplaced
 
 if TYPE_CHECKING:
     from kubectl_sky.capacity.inventory import Inventory
 
 Object = dict[str, Any]
-
-
-def pods(found: Sequence[Object]) -> list[Object]:
-    """Those of a task's pods that the scheduler has no node for."""
-    return [pod for pod in newest(found) if _said(pod) is not None]
 
 
 def _said(pod: Object) -> str | None:
@@ -31,7 +26,7 @@ def _said(pod: Object) -> str | None:
 
 def refined(state: State, found: Sequence[Object], events: Sequence[Object], inventory: Inventory) -> State:
     """An Unschedulable `state` of a task with what the nodes say; as it was where they may not be read."""
-    waiting = pods(found)
+    waiting = unplaced(found)
     if not waiting or state.reason != UNSCHEDULABLE:
         return state
     told = look(waiting[0], inventory)
@@ -44,7 +39,7 @@ def refined(state: State, found: Sequence[Object], events: Sequence[Object], inv
         message="; ".join(filter(None, (text, scaled))),
         hint="\n".join([next_step] if scaled else hints[:2]) or state.hint,
     )
-    return of_many(made, len(waiting), len(newest(found)))
+    return of_many(made, waiting, len(newest(found)))
 
 
 def look(pod: Mapping[str, Any], inventory: Inventory) -> tuple[str, list[str], Placing] | None:

@@ -11,12 +11,15 @@ Requests over /sky/run/agent.sock, one a connection, a line of JSON with "op":
 
 import json
 import os
+import random
 import signal
 import sys
 import threading
 import time
 
+import gang
 import hooks
+import neighbours
 import wire
 from idle import LOOK_SECONDS, Idle
 from job import LOGS, contract
@@ -146,13 +149,22 @@ class Agent:
                 self.changed.wait(LOOK_SECONDS if left is None else min(left, LOOK_SECONDS))
             return self.leaving
 
-    def tell_variables(self):
-        """To each node, once all are up: ssh sessions have them before there is a job."""
+    def gather(self):
+        """Waits for all nodes, and tells each the variables: ssh sessions have them before there is a job.
+
+        When they do not all come, those that did make room for others, at once.
+        """
         nodes = self.queue.nodes
+        nodes[0].up.wait()
+        hold = None if nodes[0].info["formed"] else self.task.get("gang_seconds")
+        deadline = hold and time.monotonic() + hold * random.uniform(1, gang.SPREAD)
         for node in nodes:
-            node.up.wait()
+            if not node.up.wait(deadline and max(0.0, deadline - time.monotonic())):
+                self.leave(gang.LET_GO)
+                return
+        ssh = neighbours.described(nodes)
         for node in nodes:  # those that are away: their next job brings them
-            tell(node, {"op": "environment", "env": contract(self.task, nodes, node.rank)})
+            tell(node, {"op": "environment", "env": contract(self.task, nodes, node.rank), "ssh": ssh})
 
     def _watch_own_container(self):
         """The task's container ended, by itself or killed: the jobs are told so, and this container follows it."""
@@ -187,14 +199,15 @@ def main():
     agent.start()
     listener = wire.listen(wire.AGENT)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    threading.Thread(target=agent.tell_variables, daemon=True).start()
+    threading.Thread(target=agent.gather, daemon=True).start()
 
     def accept():
         while True:
             threading.Thread(target=agent.serve, args=(listener.accept()[0],), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
-    agent.leave(agent.wait_for_the_end())
+    code = agent.wait_for_the_end()
+    agent.leave(1 if code == gang.LET_GO else code)
     os._exit(0)  # at once, whatever its threads wait for
 
 

@@ -7,6 +7,7 @@ import time
 
 import process
 
+KILLED_SECONDS = 10.0  # for the kernel to end what got SIGKILL
 callbacks: dict = {}  # pid -> what to call with its exit code
 lock = threading.Lock()  # held from fork to the entry in `callbacks`: nobody is reaped before
 
@@ -48,6 +49,54 @@ def session_members(sid):
     return members
 
 
+def members(sid, mark):
+    """Pids of the session, of all whose first environment holds `mark`, and of what descends from them.
+
+    A process can leave its session and its parent (setsid, a double fork); its environment stays readable.
+    """
+    parents, found = {}, set()
+    for name in os.listdir("/proc"):
+        try:
+            pid = int(name)
+            with open("/proc/%d/stat" % pid) as f:
+                state, parent = f.read().rpartition(")")[2].split()[:2]
+            if state == "Z":
+                continue  # over, and only not yet reaped
+            parents[pid] = int(parent)
+            with open("/proc/%d/environ" % pid, "rb") as f:
+                marked = mark in f.read().split(b"\0")
+            if marked or os.getsid(pid) == sid:
+                found.add(pid)
+        except (OSError, ValueError):
+            pass  # no process, one that has ended, or somebody else's
+    while more := {pid for pid, parent in parents.items() if parent in found and pid not in found}:
+        found |= more
+    return found - {os.getpid()}
+
+
+def end(find, grace):
+    """SIGTERM to all that find() names, SIGKILL to what is left after `grace` seconds; whether none is left then."""
+    told: set = set()
+    deadline = time.monotonic() + grace
+    while time.monotonic() < deadline + KILLED_SECONDS:
+        left = find()
+        if not left:
+            return True
+        late = time.monotonic() >= deadline
+        kill(left if late else left - told, signal.SIGKILL if late else signal.SIGTERM)
+        told |= left
+        time.sleep(0.05)
+    return False
+
+
+def kill(pids, number):
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except OSError:
+            pass
+
+
 def everything():
     """Pids of all that runs in this container but us."""
     if os.getpid() != 1:  # the pod shares its process namespace: only what we started, and theirs
@@ -58,11 +107,7 @@ def everything():
 def end_everything(grace):
     """SIGTERM to all, SIGKILL to what is left after `grace` seconds."""
     for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, 1.0)):
-        for pid in everything():
-            try:
-                os.kill(pid, number)
-            except OSError:
-                pass
+        kill(everything(), number)
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             reap()

@@ -1,7 +1,6 @@
 """A job: setup, then run, started together on all of its nodes; its log and its state."""
 
 import json
-import signal
 import threading
 import time
 
@@ -46,6 +45,7 @@ class Job:
         self.log = JobLog("%s/%d" % (LOGS, number))
         self.changed = self.log.changed
         self.part = None  # the name of what runs on the nodes now
+        self.ending = None  # the threads that end it there
         self.state = state or {
             "id": number,
             "name": spec.get("name"),
@@ -102,7 +102,7 @@ class Job:
         self.finish("CANCELLED", 143, why)
         part = self.part
         if part:
-            self._end_others(part, ())
+            self._end(part)
 
     def _wait_for_nodes(self):
         deadline = time.monotonic() + NODES_SECONDS
@@ -126,6 +126,8 @@ class Job:
             marks = [self.log.sizes.get(rank, 0) for rank in range(len(self.places))]
             self.set(status=status, reason=None, marks=marks, started=self.state["started"] or time.time())
         self.part = "%d.%s" % (self.number, phase)
+        if self.final:  # cancelled meanwhile, by somebody who may not have seen the part
+            return False
         first = self._gang(self.part, script, phase)
         if first:
             self.finish(failure, *first)
@@ -142,7 +144,7 @@ class Job:
             code, reason = self._part(rank, node, part, script, phase)
             if code and not failed:
                 failed.append((code, reason, rank))
-                self._end_others(part, (node,))
+                self._end(part)
 
         threads = [threading.Thread(target=drive, args=(rank, node)) for rank, (node, _) in enumerate(self.places)]
         for thread in threads:
@@ -150,6 +152,8 @@ class Job:
         for thread in threads:
             thread.join()
         self.part = None
+        for thread in self.ending or ():
+            thread.join()  # until nothing of it is left that would be in the way of others
         return failed[0] if failed else None
 
     def _part(self, rank, node, part, script, phase):
@@ -163,18 +167,15 @@ class Job:
             return 127, result["error"]
         return result["exit"], "oom:%d" % result["limit"] if result["oom"] else None
 
-    def _end_others(self, part, but):
-        others = [node for node, _ in self.places if node not in but]
-
-        def end():
-            for number, seconds in ((signal.SIGTERM, KILL_SECONDS), (signal.SIGKILL, float("inf"))):
-                left, deadline = others, time.monotonic() + seconds
-                while self.part == part and time.monotonic() < deadline:
-                    # again and again to those on which the part is only about to start
-                    left = [node for node in left if not node.signal(part, number)]
-                    time.sleep(0.05)
-
-        threading.Thread(target=end, daemon=True).start()
+    def _end(self, part):
+        """Ends the part on all nodes, also what it left behind on one where it has ended."""
+        with self.changed:
+            if self.ending is not None:
+                return
+            ends = [threading.Thread(target=node.end, args=(part, KILL_SECONDS)) for node, _ in self.places]
+            for thread in ends:
+                thread.start()
+            self.ending = ends
 
     def environment(self, rank, phase):
         """The variables of SkyPilot's contract, after the task's own."""

@@ -122,9 +122,17 @@ class Node:
                     raise Lost() from None
                 time.sleep(0.2)
 
-    def signal(self, name, number):
-        """Whether the job's part was there to get the signal."""
-        try:
-            return self.ask({"op": "signal", "id": name, "signal": number})["found"]
-        except (OSError, wire.Cut):
-            return False
+    def end(self, name, grace):
+        """Ends all processes of the job's part, or sees to it that it is not started; returns when none is left.
+
+        A broken way to the node is mended, or the node is lost.
+        """
+        deadline = time.monotonic() + (1.0 if self.rank == 0 else LOST_SECONDS)
+        while True:
+            try:
+                self.ask({"op": "end", "id": name, "grace": grace})
+                return
+            except (OSError, wire.Cut):
+                if time.monotonic() > deadline:
+                    return
+                time.sleep(0.2)

@@ -8,8 +8,10 @@ import signal
 import struct
 import termios
 
+import neighbours
 import wire
 
+PART = "KUBECTL_SKY_PART"  # variable of all processes of a job's part: its name
 SHELLS = ("bash", "sh", "ash", "dash")
 FALLBACK_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # what only a shell understands: without one, a command that holds any of it cannot be run
@@ -87,6 +89,8 @@ def environment(extra):
     env.setdefault("USER", user())
     env["HOME"] = HOME
     env.update(extra)
+    if os.path.isdir(neighbours.BIN):
+        env["PATH"] = neighbours.BIN + ":" + env["PATH"]
     return env
 
 

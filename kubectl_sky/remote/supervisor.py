@@ -4,13 +4,14 @@ Requests, one a connection, each a line of JSON with "op":
   start    {id, script, env, tty}        starts a job; answers {"pid"} or {"error"}; asked again, it does nothing;
                                          tty: [rows, columns] of its terminal, or null for none
   follow   {id, offset}                  DATA frames from that byte of the job's log on, then END {exit, oom, limit}
-  signal   {id, signal}                  to all processes of the job: {"found"}, whether it was started
+  end      {id, grace}                   ends all processes of the job, or that it ever starts: {"left"}, whether one is
   session  {argv, env, tty, size, login} + three file descriptors: {"pid"} (+ the pty's master), then {"exit"}
-  environment {env}                      the variables of the task for sessions, until a job brings its own: {}
+  environment {env, ssh}                 all nodes are up: the variables of the task for sessions, until a job brings
+                                         its own; how they reach each other (neighbours.py), or null: {}
   attach   {id, size, start, env}        a job's terminal, or a kept one, which `start` makes {argv, login}; answers
                                          {} or {"error", "exit"}, then frames: see terminal.py
   pipe     {argv}                        the connection becomes the program's stdin and stdout
-  info     {}                            {ip, home, uid, sessions, session_ended}: see people.py for the last two
+  info     {}                            {ip, home, uid, sessions, session_ended, formed}: see people.py, gang.py
   hold     {}                            nothing: the connection lasts as long as this container
   hooked   {}                            {}: its end needs no hooks, somebody ran them
   exit     {code}                        ends the container
@@ -24,8 +25,10 @@ import threading
 import time
 
 import children
+import gang
 import hooks
 import links
+import neighbours
 import people
 import process
 import sessions
@@ -41,6 +44,7 @@ class Job:
     """A program with a log: a file, and the container's stdout; and with a terminal, if it is given its size."""
 
     def __init__(self, name, tty=None):
+        self.name = name
         self.log = "%s/%s.log" % (JOBS, name)
         self.changed = threading.Condition()
         self.size = 0
@@ -97,9 +101,9 @@ class Job:
         write_all(1, data)
         if self.done:
             return
-        write_all(log.fileno(), data)
+        written = write_all(log.fileno(), data)
         with self.changed:
-            self.size += len(data)
+            self.size += written
             self.changed.notify_all()
 
     def _finish(self):
@@ -127,13 +131,10 @@ class Job:
                     conn.sendall(wire.frame(wire.BEAT))
         conn.sendall(wire.json_frame(wire.END, {"exit": self.exit, "oom": self.oom is not None, "limit": self.oom}))
 
-    def signal(self, number):
-        """To every process of the job's session, also those in process groups of their own."""
-        for pid in children.session_members(self.pid):
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                pass
+    def end(self, grace):
+        """SIGTERM to its processes wherever they went, SIGKILL after `grace` seconds; whether none is left."""
+        mark = b"%s=%s" % (process.PART.encode(), self.name.encode())
+        return children.end(lambda: children.members(self.pid, mark), grace)
 
 
 class Kept(Job):
@@ -149,8 +150,10 @@ class Kept(Job):
 
 
 jobs: dict = {}
+unwanted: set = set()  # jobs that were ended before they were started
 kept: dict = {}
 lock = threading.Condition()  # a job is started once, whoever asks; notified then
+group = gang.Gang()
 variables: dict = {}  # of the newest job on this node: sessions get them too
 image_folder = os.getcwd()
 connections = people.Connections()
@@ -164,12 +167,14 @@ def read(fd):
 
 
 def write_all(fd, data):
+    """How many bytes could be written: a full disk or a closed stdout must not end the job."""
     view = memoryview(data)
     while view:
         try:
             view = view[os.write(fd, view) :]
         except OSError:
-            return  # a full disk or a closed stdout must not end the job
+            break
+    return len(data) - len(view)
 
 
 def read_number(path, key=None):
@@ -207,12 +212,16 @@ def start(conn, request):
     try:
         with lock:
             job = jobs.get(name)
+            if name in unwanted:
+                wire.send_line(conn, {"error": "it was ended before it was started"})
+                return
             if job is None:
                 job = Job(name, request.get("tty"))
                 argv = process.command(request["script"], "%s/%s.sh" % (JOBS, name))
                 open(job.log, "ab").close()
-                env = process.environment(request.get("env", {}))
+                env = process.environment({**request.get("env", {}), process.PART: name})
                 job.start(argv, env, process.folder(image_folder))
+                group.form()
                 jobs[name] = job
                 lock.notify_all()
                 variables.clear()
@@ -258,11 +267,12 @@ def follow(conn, request):
     jobs[request["id"]].follow(conn, request["offset"])
 
 
-def send_signal(conn, request):
-    found = request["id"] in jobs
-    if found:
-        jobs[request["id"]].signal(request["signal"])
-    wire.send_line(conn, {"found": found})
+def end(conn, request):
+    with lock:
+        job = jobs.get(request["id"])
+        if job is None:
+            unwanted.add(request["id"])
+    wire.send_line(conn, {"left": job is not None and not job.end(request["grace"])})
 
 
 def session(conn, request):
@@ -270,6 +280,9 @@ def session(conn, request):
 
 
 def environment(conn, request):
+    group.form()
+    if request["ssh"]:
+        neighbours.make(request["ssh"])
     if not jobs:
         variables.update(request["env"])
     wire.send_line(conn, {})
@@ -283,7 +296,7 @@ def pipe(conn, request):
 
 def info(conn, _request):
     mine = {"ip": os.environ.get("SKY_POD_IP"), "home": process.HOME, "uid": os.getuid()}
-    wire.send_line(conn, {**mine, **connections.info()})
+    wire.send_line(conn, {**mine, **connections.info(), "formed": group.formed})
 
 
 def hold(conn, _request):
@@ -300,6 +313,8 @@ def leave(conn, request):
     global exit_code, hooked
     hooked = True
     wire.send_line(conn, {})
+    if request["code"] == gang.LET_GO and group.formed:
+        return
     exit_code = request["code"]
     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -307,7 +322,7 @@ def leave(conn, request):
 OPERATIONS = {
     "start": start,
     "follow": follow,
-    "signal": send_signal,
+    "end": end,
     "session": session,
     "attach": attach,
     "environment": environment,
@@ -350,7 +365,7 @@ def run_hooks(event):
         job = Job(name)
         try:
             argv = process.command(script, "%s/%s.sh" % (JOBS, name))
-            job.start(argv, process.environment(variables), process.folder(image_folder))
+            job.start(argv, process.environment({**variables, process.PART: name}), process.folder(image_folder))
         except (OSError, process.NoShell) as e:
             print("kubectl-sky: %s: %s" % (name, e), file=sys.stderr, flush=True)
             continue
@@ -358,7 +373,7 @@ def run_hooks(event):
         while not job.done and time.monotonic() < deadline:
             signal.sigtimedwait({signal.SIGCHLD}, 0.1)
             children.reap()
-        job.signal(signal.SIGKILL)
+        job.end(0)
 
 
 def main():
@@ -371,6 +386,7 @@ def main():
     threading.stack_size(256 << 10)
     threading.Thread(target=hold_alive, daemon=True).start()
     threading.Thread(target=connections.watch, daemon=True).start()
+    threading.Thread(target=group.watch, daemon=True).start()
     listener = wire.listen(wire.SUPERVISOR)
 
     def accept():
@@ -380,13 +396,13 @@ def main():
     threading.Thread(target=accept, daemon=True).start()
     while signal.sigwait(blocked) == signal.SIGCHLD:
         children.reap()
-    if not hooked:
+    if group.formed and not hooked:
         run_hooks("preemption")
     children.end_everything(float(os.environ.get("SKY_GRACE", "10")))
-    os._exit(exit_code)
+    os._exit(group.exit_code() if exit_code is None else exit_code)
 
 
-exit_code = 143
+exit_code = None  # as it was told
 hooked = False
 if __name__ == "__main__":
     main()

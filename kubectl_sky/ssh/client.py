@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from kubectl_sky import cluster_objects, running
+from kubectl_sky import cluster_objects, gang, running
 from kubectl_sky.errors import Failure
 from kubectl_sky.ssh.book import numbered
 from kubectl_sky.ssh.hosts import Host, known_host, quick_exchange, ssh_version
@@ -95,7 +95,7 @@ def find(cluster: Cluster, name: str, node: int | None) -> Found:
         return find(cluster, other[1], int(other[2]))
     wanted = node or 0
     for pod in found:
-        if cluster_objects.rank(pod) == wanted and running.task_up(pod):
+        if gang.rank(pod) == wanted and running.task_up(pod):
             return Found(name, wanted, str(pod["metadata"]["name"]), public.result())
     raise not_up(cluster, name, wanted, len(found))
 

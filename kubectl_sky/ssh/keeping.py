@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from kubectl_sky import cluster_objects, names
+from kubectl_sky import cluster_objects, gang, names
 from kubectl_sky.errors import Failure, UsageError
 from kubectl_sky.ssh import program
 from kubectl_sky.ssh.book import Task
@@ -30,7 +30,7 @@ def tasks(cluster: Cluster, name: str | None = None) -> list[Task]:
     where: dict[str, dict[int, str]] = {}
     for pod in sorted(pods, key=lambda pod: pod["metadata"]["creationTimestamp"]):
         task = pod["metadata"]["labels"][names.INSTANCE]
-        where.setdefault(task, {})[cluster_objects.rank(pod)] = pod["metadata"]["name"]
+        where.setdefault(task, {})[gang.rank(pod)] = pod["metadata"]["name"]
     found = []
     for job in jobs:
         task, nodes = job["metadata"]["name"], job["spec"].get("parallelism", 1)

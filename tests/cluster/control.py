@@ -72,6 +72,7 @@ def start_apiserver(version: Version) -> None:
         "--profiling=false",
         "--allow-privileged",  # as everybody's is
         *gates,
+        *([f"--runtime-config={version.apis}"] if version.apis else []),
     ]
     spawn("apiserver", [version.bin / "kube", "kube-apiserver", *flags], CONTROL)
     wait_for("the API server", lambda: answers(version, "get", "--raw", "/readyz"), log="apiserver")

@@ -35,6 +35,8 @@ TEST_IMAGES = (
 )  # fmt: skip
 # the real default image, also under the name that tests know
 TASK = runtime_build.task_recipe("sky-test/python:1")
+# only built and loaded for the tests that use them
+MORE_IMAGES = {name: made_by(name, f"sky-test/{name}:1", DEBIAN, False, Cmd=["bash"]) for name in ("mpi", "torch")}
 
 
 def all_images() -> tuple[Recipe, ...]:

@@ -33,6 +33,13 @@ class Version:
     minor: str
     release: str
     feature_gates: str = ""
+    apis: str = ""  # as --runtime-config has them
+    variant: str = ""
+
+    @property
+    def name(self) -> str:
+        """What `up --version` calls it."""
+        return self.minor + self.variant
 
     @property
     def module(self) -> Path:
@@ -45,7 +52,9 @@ class Version:
         return CACHE / "bin" / self.release
 
 
-VERSIONS = {v.minor: v for v in (Version("1.37", "v1.37.2"), Version("1.31", "v1.31.0"))}
+# with Kubernetes' own gang scheduling, which nobody has without asking for it yet
+GANG = Version("1.37", "v1.37.2", "GenericWorkload=true", "scheduling.k8s.io/v1beta1=true", "-gang")
+VERSIONS = {v.name: v for v in (Version("1.37", "v1.37.2"), Version("1.31", "v1.31.0"), GANG)}
 DEFAULT_VERSION = "1.37"
 CONTAINERD = "v2.4.2"
 CONTAINERD_BIN = CACHE / "bin" / f"containerd-{CONTAINERD}"

@@ -105,6 +105,16 @@ def image(name: str) -> str:
     return f"{IMAGES}/{name}:1"
 
 
+def loaded(name: str) -> str:
+    """An image that only few tests use, on the nodes of the project's cluster."""
+    if IMAGES == "sky-test":
+        from runtime.recipe import build
+        from tests.cluster import cluster, recipes
+
+        cluster.load_once(build(recipes.MORE_IMAGES[name]))
+    return image(name)
+
+
 def eventually(what: str, check, seconds: float = 60) -> None:
     """Waits until `check()` is true."""
     deadline = time.monotonic() + seconds

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.conftest import PROJECT, Sky, eventually, image
+from tests.e2e.conftest import PROJECT, Sky, eventually, image, loaded
 
 PYTHON = ("--cpus", "0.1", "--memory", "0.5", "--image-id", image("python"))
 EXAMPLES = sorted(str(path.relative_to(PROJECT)) for path in (PROJECT / "examples").rglob("*.yaml"))
@@ -95,7 +95,30 @@ def test_web_from_the_users_machine(sky: Sky) -> None:
             forward.kill()
 
 
-@pytest.mark.parametrize("file", ("examples/gpu.yaml", "examples/jupyter.yaml", "examples/mpi.yaml"))
+def test_mpi_over_four_nodes(sky: Sky) -> None:
+    """The image has what the setup would install; no ssh, which the task's own stands for."""
+    small = ("--cpus", "0.1", "--memory", "0.5", "--image-id", loaded("mpi"))
+    lines = sky.ok("launch", "examples/mpi.yaml", *small).out.splitlines()
+    hello = [line.removeprefix("(head, rank=0) ") for line in lines if "hello" in line]
+    assert sorted(hello) == [f"hello from MPI rank {rank} of 4 on mpi-{rank}" for rank in range(4)]
+
+
+@pytest.mark.heavy
+def test_torchrun_over_three_nodes(sky: Sky) -> None:
+    small = ("--cpus", "0.2", "--memory", "2", "--image-id", loaded("torch"))
+    lines = sky.ok("launch", "examples/torchrun.yaml", *small, timeout=400).out.splitlines()
+    sums = [line.partition(") ")[2] for line in lines if "the sum" in line]
+    assert sorted(sums) == [f"rank {rank} of 3: the sum is 6" for rank in range(3)]
+
+
+@pytest.mark.heavy
+def test_ray_head_and_workers(sky: Sky) -> None:
+    small = ("--cpus", "0.2", "--memory", "3", "--image-id", loaded("torch"))
+    out = sky.ok("launch", "examples/ray.yaml", *small, timeout=400).out
+    assert "ran on: ray-0 ray-1 ray-2" in out
+
+
+@pytest.mark.parametrize("file", ("examples/gpu.yaml", "examples/jupyter.yaml"))
 def test_what_needs_gpus_or_downloads_is_accepted_by_the_server(sky: Sky, file: str) -> None:
     """These do not run here: no node has a GPU, and pip and apt have nowhere to download from."""
     kinds = [item["kind"] for item in json.loads(sky.ok("render", file, "-o", "json").out)["items"]]
@@ -112,4 +135,4 @@ def test_every_example_is_covered_here() -> None:
     here = "".join(Path(__file__).with_name(name).read_text() for name in ("test_examples.py", "test_volumes.py"))
     assert all(f'"{name}"' in here for name in EXAMPLES), EXAMPLES
     names = [yaml.safe_load((PROJECT / name).read_text())["name"] for name in EXAMPLES]
-    assert len(set(names)) == len(names) == 11
+    assert len(set(names)) == len(names) == 13

@@ -3,11 +3,12 @@
 import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,68 @@ def test_cancel_ends_all_processes_of_the_job(pod: Pod) -> None:
     assert [job["id"] for job in pod.ask({"op": "cancel", "jobs": None}).line()["jobs"]] == [1]
     _, state = frames(reader)
     assert state["status"] == "CANCELLED"
+
+
+ESCAPE = """python3 -c '
+import os, signal, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        open(os.environ["HOME"] + "/escaped", "w").write(str(os.getpid()))
+        time.sleep(300)
+    os._exit(0)
+'; while [ ! -s ~/escaped ]; do sleep 0.05; done; """
+
+
+def escaped(pod: Pod) -> bool:
+    """Whether the process that left its session and its parent still runs."""
+    pid = (pod.root / "home/escaped").read_text()
+    return Path(f"/proc/{pid}").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+
+
+def test_cancel_reaches_a_process_that_left_its_session_and_will_not_end(pod: Pod) -> None:
+    pod.ask({"op": "submit", "spec": {"run": ESCAPE + "sleep 300"}})
+    wait_until(lambda: (pod.root / "home/escaped").exists() and (pod.root / "home/escaped").read_text() != "")
+    assert escaped(pod)
+    pod.ask({"op": "cancel", "jobs": [1]}).line()
+    wait_until(lambda: not escaped(pod), seconds=20)
+
+
+def test_what_a_failed_job_left_behind_is_ended_before_the_next_starts(pod: Pod) -> None:
+    assert pod.submit(run=ESCAPE + "exit 4", cpus=1)[1]["exit"] == 4
+    pod.submit(run="true", cpus=1)
+    assert not escaped(pod)
+
+
+def test_a_job_cancelled_as_it_starts_never_runs(pod: Pod) -> None:
+    pod.submit(run="true")
+    assert ask_supervisor(pod, {"op": "end", "id": "9.run", "grace": 1}) == {"left": False}
+    assert "error" in ask_supervisor(pod, {"op": "start", "id": "9.run", "script": "touch ~/ran", "env": {}})
+    assert not (pod.root / "home/ran").exists()
+
+
+def test_a_job_goes_on_when_no_more_of_its_log_can_be_written(pod: Pod) -> None:
+    """The limit on the size of a file stands for a full disk."""
+    pod.submit(run="true")
+    _, hard = resource.prlimit(pod.supervisor.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pod.supervisor.pid, resource.RLIMIT_FSIZE, (100_000, hard))
+    out, state = pod.submit(run="head -c 300000 /dev/zero; echo end >~/done")
+    assert state["status"] == "SUCCEEDED" and len(out) == 100_000
+    assert (pod.root / "home/done").exists()
+
+
+def ask_supervisor(pod: Pod, request: dict[str, Any]) -> Any:
+    with wire.connect(str(pod.root / "supervisor.sock"), patience=10) as conn:
+        wire.send_line(conn, request)
+        return wire.Reader(conn).line()
+
+
+def wait_until(check: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_background_process_does_not_hold_the_job(pod: Pod) -> None:

@@ -1,0 +1,81 @@
+"""All nodes of a task or none: what its Job says for it, and when those that have a place let go of it. Pure.
+
+Nothing runs before all nodes are up. A pod that ends before that exits with LET_GO: its Job makes it again, after a
+pause that grows (10 s, 20 s, ... 10 min). So a launch that holds a part of what it needs can give it to others, and
+two that wait for each other do not for ever: each holds its part for a random time. The pods do it by themselves
+(remote/gang.py); a client that watches sees earlier that the scheduler has no place for the others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from kubectl_sky.remote import gang as in_pod
+
+Object = dict[str, Any]
+LET_GO = in_pod.LET_GO
+INDEX = "batch.kubernetes.io/job-completion-index"
+HOLD_SECONDS = 600.0  # without a limit of the launch: no shorter than a Job's longest pause, so that all meet
+
+
+def hold_seconds(provision: float) -> float:
+    """How long a pod waits for the others, at least; `provision` is the launch's own limit, math.inf for none."""
+    return HOLD_SECONDS if math.isinf(provision) else provision
+
+
+def env(num_nodes: int, provision: float) -> list[Object]:
+    """What the containers are told."""
+    return [] if num_nodes == 1 else [{"name": in_pod.ENV, "value": f"{hold_seconds(provision):g}"}]
+
+
+def job_fields(num_nodes: int) -> Object:
+    """What the Job's spec says: pods that let go are made again, each index with its own pause."""
+    if num_nodes == 1:
+        return {}
+    codes = {"containerName": "task", "operator": "In", "values": [LET_GO]}
+    return {"backoffLimitPerIndex": 0, "podFailurePolicy": {"rules": [{"action": "Ignore", "onExitCodes": codes}]}}
+
+
+def let_go(pod: Object) -> bool:
+    """Whether the pod ended so that others may have its place."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    ends = [(one.get("state") or {}).get("terminated") or {} for one in statuses if one["name"] == "task"]
+    return any(end.get("exitCode") == LET_GO for end in ends)
+
+
+def holders(pods: Sequence[Object], num_nodes: int) -> list[str]:
+    """Names of the pods to take away for a while: those with a place, where the scheduler has none for the others.
+
+    None while all may come yet, and while one of them only starts: it would not end with LET_GO.
+    """
+    there = [pod for pod in pods if not let_go(pod) and not pod["metadata"].get("deletionTimestamp")]
+    placed = [pod for pod in there if (pod.get("spec") or {}).get("nodeName")]
+    if len(there) < num_nodes or not all(_runs(pod) for pod in placed):
+        return []
+    return [pod["metadata"]["name"] for pod in placed] if any(map(no_place, there)) else []
+
+
+def no_place(pod: Object) -> bool:
+    """Whether the scheduler has looked, and found no node for it."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(one["type"] == "PodScheduled" and one.get("reason") == "Unschedulable" for one in conditions)
+
+
+def _runs(pod: Object) -> bool:
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    return any(one["name"] == "task" and "running" in (one.get("state") or {}) for one in statuses)
+
+
+def rank(pod: Object) -> int:
+    """Which of the task's nodes it is."""
+    return int((pod["metadata"].get("annotations") or {}).get(INDEX, 0))
+
+
+def ranks(numbers: Sequence[int]) -> str:
+    """`rank 2`, `ranks 1 and 3`, `ranks 1, 2 and 3`, `ranks 1, 2, 3 and 4 more`"""
+    words = [str(number) for number in sorted(numbers)]
+    shown = [*words[:3], f"{len(words) - 3} more"] if len(words) > 4 else words
+    listed = " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+    return f"rank{'s' * (len(words) > 1)} {listed}"

@@ -1,0 +1,62 @@
+"""All nodes of a task or none: which pods hold places in vain, and what the Job is told."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from kubectl_sky import gang
+from kubectl_sky.diagnosis import state
+
+
+def pod(rank: int, node: str = "", runs: bool = True, exit_code: int | None = None) -> dict[str, Any]:
+    """One of `t`; without a node the scheduler has none for it."""
+    state = {"running": {}} if exit_code is None else {"terminated": {"exitCode": exit_code}}
+    statuses = [{"name": "task", "state": state if runs else {"waiting": {}}}]
+    without = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
+    return {
+        "metadata": {"name": f"t-{rank}-x", "annotations": {gang.INDEX: str(rank)}, "creationTimestamp": f"{rank}"},
+        "spec": {"nodeName": node} if node else {},
+        "status": {"containerStatuses": statuses} if node else {"conditions": [without]},
+    }
+
+
+def test_those_with_a_place_hold_it_in_vain_when_there_is_none_for_another() -> None:
+    assert gang.holders([pod(0, "a"), pod(1, "b"), pod(2)], 3) == ["t-0-x", "t-1-x"]
+
+
+@pytest.mark.parametrize(
+    "pods",
+    (
+        [pod(0, "a"), pod(1, "b"), pod(2, "c")],  # all have one
+        [pod(0, "a"), pod(1)],  # the third is not made yet
+        [pod(0, "a", runs=False), pod(1, "b"), pod(2)],  # one would not end as it should
+        [pod(0), pod(1), pod(2)],
+        [pod(0, "a", exit_code=gang.LET_GO), pod(1), pod(2)],  # has let go already
+    ),
+)
+def test_else_nobody_is_taken_away(pods: list[dict[str, Any]]) -> None:
+    assert gang.holders(pods, 3) == []
+
+
+def test_only_a_job_of_several_nodes_makes_pods_again() -> None:
+    assert gang.job_fields(1) == {} and gang.env(1, 600) == []
+    fields = gang.job_fields(2)
+    assert fields["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"] == [gang.LET_GO]
+    assert gang.env(2, math.inf)[0]["value"] == "600" and gang.env(2, 90.0)[0]["value"] == "90"
+
+
+def test_which_nodes_are_missing_is_said() -> None:
+    job = {"metadata": {"name": "t"}, "spec": {"parallelism": 4}}
+    now = state.task_state(job, [pod(0, "a"), pod(1, "b"), pod(2), pod(3)])
+    assert now.message.startswith("2 of its 4 pods (ranks 2 and 3) have no place: ")
+    gone = state.task_state(job, [pod(0, "a", exit_code=gang.LET_GO), pod(1, "b", exit_code=gang.LET_GO)])
+    assert (gone.phase, gone.reason) == (state.PENDING, "LetGo")
+
+
+def test_many_ranks_are_not_all_listed() -> None:
+    assert [gang.ranks(range(n)) for n in (1, 2, 4, 5)] == [
+        "rank 0", "ranks 0 and 1", "ranks 0, 1, 2 and 3", "ranks 0, 1, 2 and 2 more"
+    ]  # fmt: skip
