@@ -12,7 +12,7 @@ from kubectl_sky import cluster_objects, gang, names
 from kubectl_sky.api import watching
 from kubectl_sky.diagnosis import limits, mounting, scaling, unplaced, why
 from kubectl_sky.diagnosis.hints import located
-from kubectl_sky.diagnosis.podstate import COPYING
+from kubectl_sky.diagnosis.podstate import COPYING, LET_GO
 from kubectl_sky.diagnosis.state import COMPLETED, FAILED, STOPPED, TERMINATING, UNSCHEDULABLE, State, task_state
 from kubectl_sky.errors import EXIT_INTERRUPT, EXIT_TIMEOUT, ClusterFailure, Failure
 from kubectl_sky.gathering import Gathering
@@ -41,6 +41,7 @@ class Startup:
         self.inventory: Inventory | None = None
         self._looks_next = 0.0  # when the nodes may be read again
         self._scaling = False
+        self._lack: State | None = None  # what was missing last
         self._num_nodes: int = job["spec"].get("parallelism", 1)
         self._gathering = Gathering(cluster, self.name, self._num_nodes)
         self._copied = ""  # how far the copy of the buckets is
@@ -166,6 +167,7 @@ class Startup:
             said = "".join(f"\n  {line}" for line in lines)
             raise ClusterFailure(f"{self.name} cannot start: {state.message or state.reason}{said}", self._hint(state))
         if state.reason == UNSCHEDULABLE or state.reason in UNBOUND:
+            self._lack = state
             self._look(state.reason)
             looks = time.monotonic() - (self._looks_next - LOOK_AGAIN)
             if state.reason == UNSCHEDULABLE and self.inventory is None and looks < LOOK_FIRST:
@@ -203,6 +205,8 @@ class Startup:
 
     def _too_late(self, seconds: float) -> Failure:
         state = self._state()
+        if state.reason == LET_GO and self._lack:
+            state = self._lack  # why they did
         reason = state.message or state.reason or "no reason given"
         command = self.cluster.connection.command
         steps = [self._hint(state)] if state.hint else []
