@@ -187,6 +187,8 @@ class Job:
             SKYPILOT_TASK_ID=self.task_id(),
             SKYPILOT_INTERNAL_JOB_ID=str(self.number),
         )
+        # marks all its processes, and is nobody else's: they may be seen side by side (hostPID)
+        env[wire.PART] = "%s.%s" % (env["SKYPILOT_TASK_ID"], phase)
         if phase == "setup":
             env.update(
                 SKYPILOT_SETUP_NODE_IPS=env["SKYPILOT_NODE_IPS"],

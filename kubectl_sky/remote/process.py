@@ -11,7 +11,6 @@ import termios
 import neighbours
 import wire
 
-PART = "KUBECTL_SKY_PART"  # variable of all processes of a job's part: its name
 SHELLS = ("bash", "sh", "ash", "dash")
 FALLBACK_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # what only a shell understands: without one, a command that holds any of it cannot be run

@@ -44,7 +44,7 @@ class Job:
     """A program with a log: a file, and the container's stdout; and with a terminal, if it is given its size."""
 
     def __init__(self, name, tty=None):
-        self.name = name
+        self.mark = None  # what the environment of its processes holds
         self.log = "%s/%s.log" % (JOBS, name)
         self.changed = threading.Condition()
         self.size = 0
@@ -57,6 +57,7 @@ class Job:
         self.wake, self._wake = os.pipe()
 
     def start(self, argv, env, cwd, first=None):
+        self.mark = os.fsencode("%s=%s" % (wire.PART, env[wire.PART])) if wire.PART in env else None
         terminal = self.terminal
         out, write = (terminal.master, terminal.slave) if terminal else os.pipe()
         try:
@@ -133,8 +134,7 @@ class Job:
 
     def end(self, grace):
         """SIGTERM to its processes wherever they went, SIGKILL after `grace` seconds; whether none is left."""
-        mark = b"%s=%s" % (process.PART.encode(), self.name.encode())
-        return children.end(lambda: children.members(self.pid, mark), grace)
+        return children.end(lambda: children.members(self.pid, self.mark), grace)
 
 
 class Kept(Job):
@@ -219,13 +219,14 @@ def start(conn, request):
                 job = Job(name, request.get("tty"))
                 argv = process.command(request["script"], "%s/%s.sh" % (JOBS, name))
                 open(job.log, "ab").close()
-                env = process.environment({**request.get("env", {}), process.PART: name})
+                env = process.environment(request.get("env", {}))
                 job.start(argv, env, process.folder(image_folder))
                 group.form()
                 jobs[name] = job
                 lock.notify_all()
                 variables.clear()
                 variables.update(request.get("env", {}))
+                variables.pop(wire.PART, None)  # a person's session is no part of the job
     except process.NoShell as e:
         wire.send_line(conn, {"error": str(e)})
         return
@@ -365,7 +366,7 @@ def run_hooks(event):
         job = Job(name)
         try:
             argv = process.command(script, "%s/%s.sh" % (JOBS, name))
-            job.start(argv, process.environment({**variables, process.PART: name}), process.folder(image_folder))
+            job.start(argv, process.environment(variables), process.folder(image_folder))
         except (OSError, process.NoShell) as e:
             print("kubectl-sky: %s: %s" % (name, e), file=sys.stderr, flush=True)
             continue

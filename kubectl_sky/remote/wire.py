@@ -15,6 +15,8 @@ ETC = os.environ.get("SKY_ETC", "/sky/etc")
 SUPERVISOR = RUN + "/supervisor.sock"
 AGENT = RUN + "/agent.sock"
 
+PART = "KUBECTL_SKY_PART"  # variable of all processes of a job's part: what nothing else has
+
 DATA = b"D"  # bytes of a log
 STATE = b"S"  # JSON: a change worth telling
 END = b"E"  # JSON: the last frame
