@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -95,6 +95,8 @@ def lacks_ref(stderr: str) -> bool:
 
 def refusal(found: Access, ref: str | None, stderr: str) -> Refusal:
     """What git's stderr means for the user."""
+    if module := re.search(r"clone of '(.*)' into submodule path '.*' failed", stderr):
+        found = replace(found, url=module[1], secret="")  # which may not have been sent there
     url, text = found.url, stderr.lower()
     if lacks_ref(stderr):
         return no_ref(url, ref, [])

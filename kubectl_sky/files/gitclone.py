@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from kubectl_sky.task import Task
 
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+ALLOW_PATHS = "protocol.file.allow=always"
 MAYBE_COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 
@@ -73,8 +75,8 @@ def fetched(task: Task, progress: Progress) -> Fetched:
     except BaseException:
         clone.close()
         raise
-    if (clone.folder / ".gitmodules").exists():
-        print(f"warning: the submodules of {found.url} are not fetched", file=sys.stderr)
+    if lacks := clone.lacks:
+        print(f"warning: the submodules of {found.url} are not all there: {lacks}", file=sys.stderr)
     return Fetched(replace(task, workdir=clone.folder), clone)
 
 
@@ -106,6 +108,7 @@ class Clone:
 
     def __init__(self, found: gitaccess.Access):
         self.found = found
+        self.lacks = ""  # why not all submodules are there
         self._temporary = ""
         root = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "kubectl-sky", "git")
         name = hashlib.sha256(found.url.encode()).hexdigest()[:16]
@@ -137,6 +140,23 @@ class Clone:
         if head != commit or self.must("status", "--porcelain", "--ignored"):
             self.must("checkout", "--quiet", "--force", "--detach", commit)
             self.must("clean", "-ffdxq")
+        if (self.folder / ".gitmodules").exists():
+            self.update_submodules()
+
+    def update_submodules(self) -> None:
+        """Those of submodules too. One that cannot be had is no reason not to run: not every task needs all."""
+        # git itself allows no submodule that is a path; one of a repository that is a path may be
+        paths = () if gitaccess.is_http(self.found.url) or gitaccess.is_ssh(self.found.url) else ("-c", ALLOW_PATHS)
+        self.submodule("sync", "--quiet", "--recursive")
+        update = ("update", "--quiet", "--init", "--recursive", "--force")
+        # a server may not hand out a commit that is no branch's newest: then the whole history is fetched
+        done = self.submodule(*update, "--depth=1", options=paths)
+        if done.returncode:
+            self.submodule("foreach", "--quiet", "--recursive", "git fetch --quiet --unshallow || :", options=paths)
+            done = self.submodule(*update, options=paths)
+        if done.returncode:
+            self.lacks = gitaccess.refusal(self.found, None, done.stderr).message
+        self.submodule("foreach", "--quiet", "--recursive", "git clean -ffdxq")
 
     def fetch(self, ref: str | None) -> str:
         """The commit of the ref, which is there then."""
@@ -169,6 +189,9 @@ class Clone:
         """The whole name of a commit that is there, or nothing."""
         words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         return self.git(*words).stdout.strip()
+
+    def submodule(self, *words: str, options: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+        return self.git("-C", str(self.folder), *options, "submodule", *words, inside=False)
 
     def must(self, *words: str, inside: bool = True) -> str:
         done = self.git(*words, inside=inside)

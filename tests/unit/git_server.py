@@ -53,6 +53,7 @@ class Server:
         context.load_cert_chain(certificate, key)
         self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
         self.host = f"127.0.0.1:{self.http.server_port}"
+        self.certificate = certificate.read_text()
         self.env = {"GIT_SSL_CAINFO": str(certificate)}
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
 

@@ -217,6 +217,74 @@ def test_ssh_with_a_key(repository, tmp_path, monkeypatch):
     assert refused("ssh://me@example.test:22/x").hint == "make it known: ssh -p 22 me@example.test"
 
 
+def with_submodule(repository, inner, url, name="lib"):
+    """Adds the repository `inner` to the other as the submodule `name`, which it calls `url`."""
+    git(repository.folder, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(inner.folder), name)
+    git(repository.folder, "config", "-f", ".gitmodules", f"submodule.{name}.url", url)
+    return repository.commit()
+
+
+def test_submodules_and_those_inside_of_them(repository, serve, tmp_path, monkeypatch, capsys):
+    server = serve(TOKEN)
+    monkeypatch.setenv(gitaccess.TOKEN, TOKEN)
+    deep, lib = (Repository(tmp_path / "repos" / name) for name in ("deep", "lib"))
+    deep.commit(d_txt="deep\n")
+    lib.commit(l_txt="old\n")
+    with_submodule(lib, deep, "../deep", "deep")
+    old = git(lib.folder, "rev-parse", "HEAD")
+    first = with_submodule(repository, lib, f"https://{server.host}/lib")
+    lib.commit(l_txt="new\n")  # what is pinned is no branch's newest any more
+    url = f"https://{server.host}/it"
+    with fetch(url) as found:
+        folder = found.task.workdir
+        assert (folder / "lib/l.txt").read_text() == "old\n"
+        assert (folder / "lib/deep/d.txt").read_text() == "deep\n"
+        assert git(folder / "lib", "rev-parse", "HEAD") == old
+        (folder / "lib/litter").write_text("")
+        (folder / "lib/l.txt").write_text("meddled with")
+    git(repository.folder / "lib", "pull", "-q")
+    repository.commit()
+    with fetch(url):
+        assert (folder / "lib/l.txt").read_text() == "new\n"
+        assert not (folder / "lib/litter").exists()
+    with fetch(url, first):
+        assert (folder / "lib/l.txt").read_text() == "old\n"
+    assert "warning" not in capsys.readouterr().err
+    assert TOKEN.encode() not in everything(tmp_path / "cache")
+
+
+def test_a_token_does_not_go_to_a_submodule_elsewhere(repository, serve, tmp_path, monkeypatch, capsys):
+    server, other = serve(TOKEN), serve(TOKEN)  # another port is another host
+    bundle = tmp_path / "both.pem"
+    bundle.write_text(server.certificate + other.certificate)
+    monkeypatch.setenv("GIT_SSL_CAINFO", str(bundle))
+    monkeypatch.setenv(gitaccess.TOKEN, TOKEN)
+    lib = Repository(tmp_path / "repos" / "lib")
+    lib.commit(l_txt="x\n")
+    with_submodule(repository, lib, f"https://{other.host}/lib")
+    with fetch(f"https://{server.host}/it") as found:
+        assert (found.task.workdir / "a.txt").read_text() == "one\n"
+        assert not (found.task.workdir / "lib/l.txt").exists()
+    assert any(server.asked)
+    assert other.asked
+    assert not any(other.asked)
+    told = capsys.readouterr().err
+    assert f"the submodules of https://{server.host}/it are not all there" in told
+    assert f"https://{other.host}/lib" in told
+
+
+def test_a_submodule_cannot_be_a_folder_of_this_machine(repository, serve, tmp_path, capsys):
+    server = serve()
+    lib = Repository(tmp_path / "elsewhere" / "lib")
+    lib.commit(l_txt="x\n")
+    with_submodule(repository, lib, str(lib.folder))
+    with fetch(f"https://{server.host}/it") as found:
+        assert not (found.task.workdir / "lib/l.txt").exists()
+    assert "not all there" in capsys.readouterr().err
+    with fetch(str(repository.folder)) as found:  # whose own URL is one
+        assert (found.task.workdir / "lib/l.txt").read_text() == "x\n"
+
+
 def test_flags(tmp_path):
     def workdir(file, **flags):
         return tasks.parse(file, "task.yaml", Overrides(**flags), tmp_path)[0].workdir
