@@ -33,7 +33,11 @@ TRIES, PAUSE, GOOD = 5, 2.0, 30.0  # in a row; s between them; s after which a c
 # rsync: [sender] link_stat "/root/x" failed: No such file or directory (2)
 TROUBLE = re.compile(r'rsync: (?:\[(?P<role>\w+)\] )?\w+[^"]* "(?P<path>.*)"[^"]*: (?P<why>[^:"]+?) \(\d+\)')
 WRITTEN_AS = re.compile(r"/(?:\.kubectl-sky-partial/)?\.([^/]+)\.\w{6}$")  # until a file is complete
-FOLLOWS = ("rsync error:", "rsync: connection unexpectedly closed", "rsync: [Receiver] write error: Broken pipe")
+# what it says besides when it has told the reason, or the connection has broken
+FOLLOWS = re.compile(
+    r"rsync error:|rsync: connection unexpectedly closed"
+    r"|rsync: \[\w+\] (write error|safe_(read|write) failed)[^:]*: (Broken pipe|Connection reset)"
+)
 
 
 def copy(cluster: Cluster, wanted: Copy, node: int | None = None, quiet: bool = False) -> None:
@@ -44,21 +48,24 @@ def copy(cluster: Cluster, wanted: Copy, node: int | None = None, quiet: bool = 
         return
     name = source or target
     assert name
+    if not has_rsync():
+        print("no rsync 3.1.3 or newer here: scp copies, which follows links and begins anew", file=sys.stderr)
     tries = 0
     while tries < TRIES:
         began = time.monotonic()
         with client.way(cluster, name, node) as way:
             wanted = settle(way, wanted)
             again = cluster.connection.command("cp", shlex.join(map(str, (*wanted.sources, wanted.target))))
-            code, troubles = run(way, wanted, quiet)
-        if code == 0:
-            return
+            code, troubles, said = run(way, wanted, quiet)
         if code == EXIT_INTERRUPT:
             raise Failure("stopped", f"this goes on from there: {again}", EXIT_INTERRUPT)
         if troubles or code not in CUT:
+            print("".join(f"{line}\n" for line in said), end="", file=sys.stderr)
+            if code == 0:
+                return
             raise _failure(troubles, code)
         tries = 1 if time.monotonic() - began > GOOD else tries + 1
-        print("the connection broke; going on", file=sys.stderr)
+        print(f"{_reason(said)}; going on", file=sys.stderr)
         time.sleep(PAUSE)
     raise Failure(f"the connection to {name} broke {TRIES} times", f"this goes on from there: {again}")
 
@@ -107,14 +114,13 @@ def has_rsync() -> bool:
     return bool(found) and tuple(map(int, found.groups())) >= NEEDED  # type: ignore[union-attr]
 
 
-def run(way: Way, wanted: Copy, quiet: bool) -> tuple[int, list[str]]:
-    """One attempt: the exit code, and what could not be copied and why."""
+def run(way: Way, wanted: Copy, quiet: bool) -> tuple[int, list[str], list[str]]:
+    """One attempt: the exit code, what could not be copied and why, what else was said."""
     words = [f"{way.host}:{one.argument()}" if one.name else one.argument() for one in (*wanted.sources, wanted.target)]
     if has_rsync():
         progress = PROGRESS if sys.stdout.isatty() and not quiet else ()
         argv = [*RSYNC, *progress, "-e", way.shell, "--", *words]
     else:
-        print("no rsync 3.1.3 or newer here: scp copies, which follows links and cannot go on", file=sys.stderr)
         argv = [*SCP, *(["-q"] if quiet else []), "-F", way.config, "--", *words]
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     host = f"{way.host}:"
@@ -122,16 +128,13 @@ def run(way: Way, wanted: Copy, quiet: bool) -> tuple[int, list[str]]:
         return _listen(process, *(("", host) if wanted.target.name else (host, "")))
     except KeyboardInterrupt:
         process.wait()  # the terminal has told it too
-        return EXIT_INTERRUPT, []
+        return EXIT_INTERRUPT, [], []
 
 
-def _listen(process: subprocess.Popen[bytes], sender: str, receiver: str) -> tuple[int, list[str]]:
-    """Waits for rsync's end: exit code and troubles, as `PATH: why`, with the host where it is one there.
-
-    What it says besides is passed on.
-    """
+def _listen(process: subprocess.Popen[bytes], sender: str, receiver: str) -> tuple[int, list[str], list[str]]:
+    """Waits for the end: exit code, troubles (`PATH: why`, with the host where it is one there), and other lines."""
     assert process.stderr
-    troubles = []
+    troubles, said = [], []
     for raw in process.stderr:
         line = raw.decode(errors="replace").rstrip()
         found = TROUBLE.match(line)
@@ -139,13 +142,22 @@ def _listen(process: subprocess.Popen[bytes], sender: str, receiver: str) -> tup
             host = sender if found["role"] == "sender" else receiver
             path = WRITTEN_AS.sub(r"/\1", found["path"])
             troubles.append(f"{host}{path}: {found['why']}")
-        elif line and not line.startswith(FOLLOWS):
-            print(line, file=sys.stderr)
-    return process.wait(), troubles
+        elif line.startswith("scp: "):
+            troubles.append(line.removeprefix("scp: "))
+        elif line and not FOLLOWS.match(line):
+            said.append(line)
+    return process.wait(), troubles, said
+
+
+def _reason(said: list[str]) -> str:
+    """Why the connection broke, as ssh-proxy put it."""
+    lost = [line.removeprefix("error: ").partition("; ")[0] for line in said if line.startswith("error: ")]
+    return lost[0] if lost else "the connection broke"
 
 
 def _failure(troubles: list[str], code: int) -> Failure:
     """One trouble is the message; of several each has its line."""
+    hint = None if has_rsync() else "with rsync 3.1.3 or newer here it works in any image, and says more"
     if not troubles:
-        return Failure(f"the copy ended with exit code {code}")
-    return Failure(troubles[0] if len(troubles) == 1 else "\n".join(["not all was copied:", *troubles]))
+        return Failure(f"the copy ended with exit code {code}", hint)
+    return Failure(troubles[0] if len(troubles) == 1 else "\n".join(["not all was copied:", *troubles]), hint)
