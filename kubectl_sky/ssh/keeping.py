@@ -51,6 +51,12 @@ def is_in(task: Task, cluster: Cluster) -> bool:
     return task.place == _task(cluster, "", "", []).place
 
 
+def outdated(cluster: Cluster, name: str, public: str) -> bool:
+    """Whether the installed hosts know a task by another host key than `public`."""
+    known = [task.public for task in Folder().tasks() if task.name == name and is_in(task, cluster)]
+    return any(one.split()[:2] != public.split()[:2] for one in known)
+
+
 def launched(cluster: Cluster, name: str) -> None:
     """Have a task that is up among the hosts, if there are any. Never fails: the task is what was wanted."""
     folder = Folder()

@@ -72,10 +72,13 @@ def connect(connection: Connection, name: str, node: int, pod: str | None) -> in
         if not any(sign in said for sign in GONE):
             raise lost(connection, name, node, said)
     from kubectl_sky import kube
-    from kubectl_sky.ssh import client
+    from kubectl_sky.ssh import client, keeping
 
     cluster = kube.connect(connection)
-    said = converse(cluster.kubectl(), client.find(cluster, name, node).pod)
+    found = client.find(cluster, name, node)
+    if keeping.outdated(cluster, found.name, found.public):
+        raise Failure(f"{found.name} was launched anew, and has another host key", connection.command("ssh-config"))
+    said = converse(cluster.kubectl(), found.pod)
     if said is None:
         return 0
     raise lost(connection, name, node, said)
