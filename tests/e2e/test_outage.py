@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import OwnCluster, Result, Sky, eventually, namespace
+from tests.e2e.test_attach import Terminal
 from tests.e2e.test_ports import address, answers, forwarding
 
 SMALL = ("--cpus", "0.1")
@@ -120,3 +121,21 @@ def test_ports_are_reached_again(sky: Sky, own_cluster: OwnCluster) -> None:
         assert answers(f"{url}/hostname")
         assert process.stderr
         assert process.stderr.readline().startswith("reconnecting: ")
+
+
+def test_terminals(sky: Sky, own_cluster: OwnCluster) -> None:
+    """`ssh --persist` comes back to its shell; a plain one ends with the reason and the way back."""
+    sky.ok("launch", "-c", "box", *SMALL)
+    kept, plain = Terminal(sky, "ssh", "--persist", "box"), Terminal(sky, "ssh", "box")
+    kept.expect(r"\$ |# ")
+    pid = kept.says("X=mine; echo pid''s $$", r"pids (\d+)").group(1)
+    plain.says("echo rea''dy", "ready")
+    restart(own_cluster)
+    plain.expect("connection to box was lost: the API server ended it; the job goes on: kubectl sky ssh .*box")
+    assert plain.code() == 255
+    kept.expect("the API server ended it")
+    kept.expect("Reconnecting")
+    kept.expect(f"pids {pid}", timeout=60)
+    kept.says("echo stil''l $X $$", f"still mine {pid}")
+    kept.sendline("exit 3")
+    assert kept.code() == 3
