@@ -35,6 +35,7 @@ ADMIN, STORE = "For administrators", "Keep data"
 VERBS: dict[str, Verb] = {
     "launch": Verb("launch:launch", "Run a task, in a new cluster or again in the one that is there", RUN, 0),
     "exec": Verb("exec:exec_", "Run more in a cluster that is up, without setup", RUN, 1),
+    "dev": Verb("dev:dev", "Keep a cluster's files as they are here while you work", RUN, 1),
     "ssh": Verb("ssh:ssh", "Open a shell, or run a command, in a cluster", RUN, 1),
     "ssh-config": Verb("ssh_config:ssh_config", "Let plain ssh, and editors, reach the clusters", RUN),
     "code": Verb("code:code", "Open VS Code on a cluster", RUN),

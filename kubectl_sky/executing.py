@@ -45,14 +45,17 @@ def execute(cluster: Cluster, name: str, task: Task, options: Options) -> int:
         if files.mounts:
             uploading.send(cluster, files, head(), len(pods), progress)
         source.release()
-        spec = {**podspec.job_spec(replace(task, setup=None), options.tty), **demand(task), "after": options.after}
-        if options.priority is not None:
-            spec["priority"] = options.priority
-        request = {"op": "submit", "spec": spec, "follow": not options.detach}
+        request = {"op": "submit", "spec": spec(task, options), "follow": not options.detach}
         result = attaching.follow(cluster, name, request, task.num_nodes, head, progress, options.attached)
         if options.detach:
             print(f"Queued. See it: {cluster.connection.command('logs', name)}", file=sys.stderr)
         return result
+
+
+def spec(task: Task, options: Options) -> dict[str, Any]:
+    """The job as the agent takes it."""
+    job = {**podspec.job_spec(replace(task, setup=None), options.tty), **demand(task), "after": options.after}
+    return job if options.priority is None else {**job, "priority": options.priority}
 
 
 def _check_buckets(cluster: Cluster, name: str, task: Task, progress: Progress) -> None:

@@ -71,7 +71,9 @@ class Follower:
     on_silence: Callable[[dict[str, Any]], None] = lambda state: None
     offset: int = 0
     job: int | None = None
+    stopped: bool = False
     state: dict[str, Any] = field(default_factory=dict)
+    _conversation: Conversation | None = None
 
     def run(self) -> dict[str, Any]:
         """To the job's end (or its log's, without "follow"); returns its state. Raises Failure."""
@@ -84,6 +86,8 @@ class Follower:
             try:
                 return self._once()
             except Broken as error:
+                if self.stopped:
+                    return self.state
                 now = time.monotonic()
                 if deadline is None or self.offset > before:
                     deadline, pause = now + PATIENCE, 0.05
@@ -96,8 +100,15 @@ class Follower:
             finally:
                 self.printer.out.flush()
 
+    def stop(self) -> None:
+        """From another thread: `run` returns soon."""
+        self.stopped = True
+        if self._conversation:
+            self._conversation.process.kill()
+
     def _once(self) -> dict[str, Any]:
         with Conversation(self.cluster, self.pod(), self._request()) as conversation:
+            self._conversation = conversation
             for kind, payload in conversation.frames():
                 if kind == wire.DATA:
                     (rank,) = wire.RANK.unpack_from(payload)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import (
@@ -35,33 +36,31 @@ if TYPE_CHECKING:
     from kubectl_sky.task import Task
 
 
+@dataclass(frozen=True)
+class Up:
+    """A task whose pods are up and have its files. `request` starts or follows its job; None: nothing is to run."""
+
+    cluster: Cluster
+    head: str  # node 0's pod
+    nodes: int
+    files: collect.Files
+    request: dict[str, Any] | None
+
+
 def launch(cluster: Cluster, task: Task, options: Options) -> int:
     """Runs the task; returns its exit code (0 when detached). Raises Failure."""
-    cluster.kubectl()  # first: nothing is made where it is missing
-    with Progress(f"Launching {options.name}") as progress, gitclone.fetched(task, progress) as source:
-        files = collect.collect(uploading.mounts(source.task))  # nor for files that cannot be read
-        uploads = bucket_uploading.files(source.task)
-        cluster, job, request = _pods(cluster, task, options, uploads, progress)
-        there = job["spec"].get("parallelism", 1)
-        seconds = limits.provision(options.timeout, task.settings(cluster.context).timeout)
-        head = Startup(cluster, job).wait(progress, seconds)
-        keeping.launched(cluster, options.name)
-        if files.mounts:
-            uploading.send(cluster, files, head, there, progress)
-        source.release()
-        if request is None:
-            if not (task.run or task.setup):
-                progress.close()
-                usage = cluster.connection.command("exec", f"{options.name} COMMAND")
-                shell = keeping.advice(cluster, options.name)
-                print(f"{options.name} is up. Use it: {usage}\nA shell: {shell}", file=sys.stderr)
-                return 0
-            request = {"op": "submit", "spec": podspec.job_spec(task, options.tty)}
-            if options.autostop:
-                request["autostop"] = options.autostop.as_dict()
-        request["follow"] = not options.detach
-        finder = running.Head(cluster, options.name, first=head)
-        nodes = min(task.num_nodes, there)
+    with Progress(f"Launching {options.name}") as progress:
+        up = bring_up(cluster, task, options, progress)
+        cluster = up.cluster
+        if up.request is None:
+            progress.close()
+            usage = cluster.connection.command("exec", f"{options.name} COMMAND")
+            shell = keeping.advice(cluster, options.name)
+            print(f"{options.name} is up. Use it: {usage}\nA shell: {shell}", file=sys.stderr)
+            return 0
+        request = {**up.request, "follow": not options.detach}
+        finder = running.Head(cluster, options.name, first=up.head)
+        nodes = min(task.num_nodes, up.nodes)
         try:
             result = attaching.follow(cluster, options.name, request, nodes, finder, progress, options.attached)
         except Failure:
@@ -74,6 +73,26 @@ def launch(cluster: Cluster, task: Task, options: Options) -> int:
         elif result != EXIT_INTERRUPT:
             _leave(cluster, options)
         return result
+
+
+def bring_up(cluster: Cluster, task: Task, options: Options, progress: Progress) -> Up:
+    """Makes the pods unless they are there, waits for them, and sends the files. Raises Failure."""
+    cluster.kubectl()  # first: nothing is made where it is missing
+    with gitclone.fetched(task, progress) as source:
+        files = collect.collect(uploading.mounts(source.task))  # nor for files that cannot be read
+        uploads = bucket_uploading.files(source.task)
+        cluster, job, request = _pods(cluster, task, options, uploads, progress)
+        there = job["spec"].get("parallelism", 1)
+        seconds = limits.provision(options.timeout, task.settings(cluster.context).timeout)
+        head = Startup(cluster, job).wait(progress, seconds)
+        keeping.launched(cluster, options.name)
+        if files.mounts:
+            uploading.send(cluster, files, head, there, progress)
+    if request is None and (task.run or task.setup):
+        request = {"op": "submit", "spec": podspec.job_spec(task, options.tty)}
+        if options.autostop:
+            request["autostop"] = options.autostop.as_dict()
+    return Up(cluster, head, there, files, request)
 
 
 def _leave(cluster: Cluster, options: Options) -> None:

@@ -20,9 +20,13 @@ from kubectl_sky.files.sending import Packer
 from kubectl_sky.files.stream import Broken, Stream, SyncFailure
 from kubectl_sky.remote import frames
 
-__all__ = ["Files", "Mount", "Result", "SyncFailure", "collect", "upload"]
+__all__ = ["Files", "Mount", "Result", "Stalled", "SyncFailure", "collect", "upload"]
 
 MANIFEST_CHUNK = 192 * 1024  # compressed, even what cannot be compressed is below frames.LIMIT
+
+
+class Stalled(SyncFailure):
+    """Connections broke, or could not be made, for too long."""
 
 
 @dataclass(frozen=True)
@@ -64,22 +68,32 @@ def upload(
     patience: float = 60.0,
     stall: float = frames.STALL,
 ) -> Result:
-    """Makes the pods' files as `files` are; those that only the pods have stay.
+    """Makes the pods' files as `files` are; those that only the pods have stay, but for records of what is gone.
 
     `open_stream` starts the program whose stdin and stdout reach remote/distribute.py or receive.py (stderr may be a
     pipe); `on_progress(done, total)` counts bytes and is called from another thread. A broken connection is opened
     again until nothing has moved for `patience` seconds. Raises SyncFailure.
     """
+    return send(lambda: Stream(open_stream(), stall), files, on_progress, patience)
+
+
+def send(
+    connect: Callable[[], Stream],
+    files: Files,
+    on_progress: Callable[[int, int], None] | None = None,
+    patience: float = 60.0,
+) -> Result:
+    """As `upload`, over streams that `connect` makes, or has ready."""
     progress = _Progress(on_progress)
     while True:
         try:
-            with Stream(open_stream(), stall) as stream:
+            with connect() as stream:
                 return _send(stream, files, progress)
         except (Broken, OSError) as e:
             progress.tries += 1
             if time.monotonic() - progress.moved > patience and progress.tries > 1:
-                text = f"the upload made no progress for {patience:g} s: {e}"
-                raise SyncFailure(text, "run the same command again: it goes on where this one stopped") from e
+                text = f"the upload made no progress for {patience:g} s: {e}" if patience else str(e)
+                raise Stalled(text, "run the same command again: it goes on where this one stopped") from e
         time.sleep(min(0.2 * 2**progress.tries, 3.0))
 
 
@@ -147,4 +161,4 @@ def _with_mounts(files: Files, order: list[int]) -> Iterator[tuple[int, Mount]]:
 
 
 def _size(record: bytes) -> int:
-    return int(record.split(b" ", 2)[1])
+    return int(record.split(b" ", 2)[1]) if record.startswith(frames.FILE) else 0

@@ -6,6 +6,7 @@ need not reach the bucket.
 
 from __future__ import annotations
 
+import functools
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,8 @@ def upload(cluster: Cluster, task: Task, collected: collect.Files, job: dict[str
             progress, limits.provision(None, task.settings(cluster.context).timeout)
         )
         receiving = ("exec", "-i", pod, "-c", bucket_uploads.RECEIVING, "--")
-        uploading.stream(cluster.kubectl(*receiving, *bucket_uploads.RECEIVE), collected, progress)
+        command = cluster.kubectl(*receiving, *bucket_uploads.RECEIVE)
+        uploading.stream(functools.partial(uploading.to_receiver, command), collected, progress)
         _say_sent(cluster.kubectl(*receiving, *bucket_uploads.SENT))
         progress.update("Uploading to " + ", ".join(one.uri for one in chosen))
         _await(cluster, name, pod)

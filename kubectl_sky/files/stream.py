@@ -63,11 +63,24 @@ class Stream:
         ]
 
     def __enter__(self) -> Stream:
-        for thread in self._threads:
-            thread.start()
+        self.open()
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still be used, as far as is known."""
+        return self._error is None and self._process.poll() is None
+
+    def open(self) -> None:
+        """Begins to listen; until something is sent, this keeps the connection in use."""
+        if self._threads[0].ident is None:
+            for thread in self._threads:
+                thread.start()
+
+    def close(self) -> None:
         """Ends the program; it gets a moment to end by itself after a success."""
         self._closed.set()
         with contextlib.suppress(OSError):

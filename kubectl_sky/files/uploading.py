@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kubectl_sky import sync
 from kubectl_sky.files import collect
+from kubectl_sky.files.stream import Stream
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 WORKDIR = "~/sky_workdir"
 DISTRIBUTE = ["/sky/tools/bin/python3", "-SE", "/sky/code/distribute.py"]
 STALL_SECONDS = 20.0  # both ends beat twice a second: such a silence is a dead connection
+PATIENCE = 60.0  # s without progress, over broken connections
 QUIET_SECONDS = 1.0  # an upload that is over before is not worth a word
 
 
@@ -35,22 +38,31 @@ def mounts(task: Task) -> list[collect.Mount]:
 
 def send(cluster: Cluster, files: collect.Files, head: str, nodes: int, progress: Progress) -> None:
     """Brings the files to all nodes, through node 0. Raises SyncFailure."""
-    stream(cluster.kubectl("exec", "-i", head, "-c", "ssh", "--", *DISTRIBUTE, str(nodes)), files, progress)
+    stream(lambda: to_nodes(cluster, head, nodes), files, progress)
 
 
-def stream(command: list[str], files: collect.Files, progress: Progress) -> None:
-    """Brings the files to where `command` runs a receiver. Raises SyncFailure."""
+def to_nodes(cluster: Cluster, head: str, nodes: int) -> Stream:
+    """A connection to the receivers of all nodes."""
+    return to_receiver(cluster.kubectl("exec", "-i", head, "-c", "ssh", "--", *DISTRIBUTE, str(nodes)))
+
+
+def to_receiver(command: list[str]) -> Stream:
+    """A connection to the receiver that `command` runs."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
+    return Stream(process, STALL_SECONDS)
+
+
+def stream(connect: Callable[[], Stream], files: collect.Files, progress: Progress, patience: float = PATIENCE) -> None:
+    """Brings the files to where `connect` leads. Raises SyncFailure: `patience` s without progress, or in vain."""
     began = time.monotonic()
-
-    def open_stream() -> subprocess.Popen[bytes]:
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
 
     def on_progress(done: int, total: int) -> None:
         if time.monotonic() - began > QUIET_SECONDS:
             progress.update(f"Sending files: {_bar(done, total)} {_megabytes(done)} of {_megabytes(total)} MB")
 
-    result = sync.upload(open_stream, files, on_progress if progress.live else None, stall=STALL_SECONDS)
+    told = on_progress if progress.live else None
+    result = sync.send(connect, files, told, patience)
     took = time.monotonic() - began
     if took > QUIET_SECONDS:
         sent = f"Sent {result.files_sent} of {result.files_total} files"

@@ -20,7 +20,7 @@ import os
 import struct
 from collections.abc import Iterator
 
-VERSION = 1
+VERSION = 2
 LIMIT = 256 * 1024
 F_SETPIPE_SZ = 1031  # Python 3.9 has no name for it
 STALL = 60.0  # s: who hears nothing from the other side for so long ends with a reason
@@ -36,6 +36,8 @@ INTACT, DISCARD = b"+", b"-"
 
 # kinds of records
 FOLDER, FILE, LINK = b"d", b"f", b"l"
+# what the client had, and has no more: the old record, with its kind in a capital. Before the others of its destination
+GONE = (b"D", b"F", b"L")
 # a destination: the records after it are below it. TREE: a folder; SINGLE: one file, whose record has an empty path
 TREE, SINGLE = b"T", b"S"
 ROOTS = (TREE, SINGLE)
@@ -106,6 +108,16 @@ class Record:
 
     def encode(self) -> bytes:
         return b"%b%o %d %d %b\0%b\0" % (self.kind, self.mode, self.size, self.mtime, self.path, self.target)
+
+
+def gone(encoded: bytes) -> bytes:
+    """The record of what is no more, from the (encoded) one that it had."""
+    return encoded[:1].upper() + encoded[1:]
+
+
+def was(record: Record) -> Record:
+    """What the record of something gone tells of it."""
+    return Record(record.kind.lower(), record.mode, record.size, record.mtime, record.path, record.target)
 
 
 def decode(text: bytes, target: bytes = b"") -> Record:

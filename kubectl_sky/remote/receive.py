@@ -1,6 +1,6 @@
 """Receives a sync in the task's container, as the task's user: stdin and stdout speak frames.py.
 
-Files in the pod that the client does not have are left alone. Memory does not grow with the number of files.
+Files in the pod that the client never had are left alone. Memory does not grow with the number of files.
 Arguments: the stall limit in seconds; how many nodes receive the same.
 """
 
@@ -164,7 +164,7 @@ class Receiver:
                     except Refused as e:
                         problems.append(e)
                         tree = None
-                elif tree and not tree.has(record):
+                elif tree and (tree.may_remove(record) if record.kind in frames.GONE else not tree.has(record)):
                     need.add(index)
                 index += 1
         if problems:
@@ -191,6 +191,8 @@ class Receiver:
             self.enter(record)
         elif self.tree is None:
             raise Refused("a file without a destination was sent")
+        elif record.kind in frames.GONE:
+            self.tree.remove(record)
         elif record.kind == frames.FOLDER:
             self.tree.put_folder(record)
         elif record.kind == frames.LINK:

@@ -136,6 +136,43 @@ class Tree:
             return stat.S_ISDIR(found.st_mode)
         return stat.S_ISREG(found.st_mode) and found.st_size == record.size
 
+    def may_remove(self, record: Record) -> bool:
+        """Whether what the client no longer has is still as it was there; what the task made of it stays."""
+        folder, name = self._split(record)
+        if not self._enter(folder, False):
+            return False
+        try:
+            found = os.stat(name, dir_fd=self._fd, follow_symlinks=False)
+        except OSError:
+            return False
+        if frames.was(record).kind == frames.FOLDER:
+            return stat.S_ISDIR(found.st_mode)
+        if self.has(frames.was(record)):
+            return True
+        text = "%s was changed in the pod, and stays there" % frames.show(self._full(record))
+        if text not in self.warnings:
+            self.warnings.append(text)
+        return False
+
+    def remove(self, record: Record) -> None:
+        """Takes it away; a folder only if nothing is in it."""
+        if not self.may_remove(record):
+            return
+        name = self._split(record)[1]
+        take = os.rmdir if frames.was(record).kind == frames.FOLDER else os.unlink
+        try:
+            self._take(take, name)
+        except OSError as e:
+            if e.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+                raise refused(self._full(record), e) from e
+
+    def _take(self, take: Callable[..., None], name: bytes) -> None:
+        try:
+            take(name, dir_fd=self._fd)
+        except PermissionError:
+            loosen(self._fd)
+            take(name, dir_fd=self._fd)
+
     def put_folder(self, record: Record) -> None:
         folder, name = self._split(record)
         try:

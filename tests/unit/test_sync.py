@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -543,7 +544,7 @@ def wait_gone(processes, seconds=5.0):
 def test_a_frozen_client_is_noticed_by_the_pods(pods):
     nodes = pods(2, stall=1)
     process = nodes.open()
-    process.stdin.write(frames.frame(frames.HELLO, b'{"version": 1}'))
+    process.stdin.write(frames.frame(frames.HELLO, json.dumps({"version": frames.VERSION}).encode()))
     process.stdin.flush()
     output = process.stdout.read()
     assert b"nothing came from the client for 1 s" in output
@@ -673,7 +674,8 @@ class Talk:
         env = {"HOME": str(home), "SKY_RUN": str(home)}
         command = [os.sys.executable, "-SE", str(REMOTE / "receive.py"), "5"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
-        start = frames.frame(frames.HELLO, b'{"version": 1}') + frames.frame(frames.MANIFEST_END)
+        ours = json.dumps({"version": frames.VERSION}).encode()
+        start = frames.frame(frames.HELLO, ours) + frames.frame(frames.MANIFEST_END)
         self.said = start if hello is None else hello
 
     def send_tree(self):
