@@ -142,9 +142,12 @@ class Receiver:
         self.compare()
         self.store()
 
-    def close(self) -> None:
+    def abandon(self) -> None:
         if self.tree:
             self.tree.abandon()
+
+    def close(self) -> None:
+        self.abandon()
         self.journal.close()
 
     def compare(self) -> None:
@@ -291,6 +294,7 @@ def main() -> int:
         return 1
     except Exception as e:  # whatever it is: the user learns of it
         text = str(e) if isinstance(e, (Refused, OSError)) else "%s: %s" % (type(e).__name__, e)
+        receiver.abandon()  # before the user hears of it, and looks
         error = {"message": text, "code": getattr(e, "code", 0)}
         link.say_last(frames.ERROR, json.dumps(error).encode())
         return 1
