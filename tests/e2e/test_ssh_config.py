@@ -42,7 +42,9 @@ class Home:
         return {name for line in text.splitlines() if line.startswith("Host ") for name in line.split()[1:]}
 
     def files(self) -> dict[str, bytes]:
-        return {str(one.relative_to(self.folder)): one.read_bytes() for one in self.folder.rglob("*") if one.is_file()}
+        """Without kubectl's own cache."""
+        found = [one for one in self.folder.rglob("*") if one.is_file() and ".kube" not in one.parts]
+        return {str(one.relative_to(self.folder)): one.read_bytes() for one in found}
 
 
 @pytest.fixture(scope="module")
