@@ -134,9 +134,8 @@ def plain_words(script):
         words = shlex.split(lines[0])
     except ValueError:
         return None
-    bare = re.sub(
-        r"'[^']*'|\"[^\"]*\"", "", lines[0]
-    )  # what is quoted is plain, unless a shell would still look into it
+    # what is quoted is plain, unless a shell would still look into it
+    bare = re.sub(r"\\.|'[^']*'|\"[^\"]*\"", "", lines[0])
     if not words or SHELL_ONLY & set(bare) or "=" in words[0] or re.search(r'"[^"]*[$`\\][^"]*"', lines[0]):
         return None
     return words
