@@ -37,6 +37,7 @@ class Row:
     pods: tuple[Object, ...]
     autostop: autostop.Policy | None = None
     left: float | None = None
+    context: str = ""
 
     def nodes(self) -> list[str]:
         return [str(pod.get("spec", {}).get("nodeName") or "<none>") for pod in self.pods]
@@ -45,7 +46,7 @@ class Row:
         return [str(pod.get("status", {}).get("podIP") or "<none>") for pod in self.pods]
 
 
-def row(job: Object, pods: Sequence[Object], events: Sequence[Object] = ()) -> Row:
+def row(job: Object, pods: Sequence[Object], events: Sequence[Object] = (), context: str = "") -> Row:
     """What a Job and its pods say about a task."""
     metadata, spec = job["metadata"], job.get("spec", {})
     annotations = metadata.get("annotations") or {}
@@ -63,6 +64,7 @@ def row(job: Object, pods: Sequence[Object], events: Sequence[Object] = ()) -> R
         created=metadata.get("creationTimestamp", ""),
         pods=tuple(sorted(state.newest(pods), key=lambda pod: pod["metadata"]["name"])),
         autostop=autostop.read(job),
+        context=context,
     )
 
 
@@ -128,7 +130,7 @@ class Board:
             of_job.setdefault((pod["metadata"].get("labels") or {}).get(CONTROLLER_UID, ""), []).append(pod)
         jobs = sorted(self.things["Job"].items(), key=lambda one: _place(one[1]))
         chosen = [(uid, job) for uid, job in jobs if not patterns or matches(job["metadata"]["name"], patterns)]
-        return [row(job, of_job.get(uid, []), self.events) for uid, job in chosen]
+        return [row(job, of_job.get(uid, []), self.events, self.cluster.context) for uid, job in chosen]
 
     def jobs(self, patterns: Sequence[str] = ()) -> list[Object]:
         """The Jobs whose names match one of the globs (none: all)."""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kubectl_sky import cluster_objects
-from kubectl_sky.commands import status_endpoints
+from kubectl_sky.commands import status_contexts, status_endpoints
 from kubectl_sky.diagnosis.hints import located
 from kubectl_sky.diagnosis.state import UNSCHEDULABLE, UP
-from kubectl_sky.errors import Failure
+from kubectl_sky.errors import Failure, UsageError
 from kubectl_sky.output import Format, age, duration, listing, near, table
 from kubectl_sky.overview import Board, Row, is_glob
 
@@ -28,6 +28,9 @@ def status(
     ctx: typer.Context,
     wanted: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or globs")] = None,
     everywhere: Annotated[bool, typer.Option("-A", "--all-namespaces", help="Of all namespaces")] = False,
+    all_contexts: Annotated[
+        bool, typer.Option("--all-contexts", help="In every context of the kubeconfig; one that is away is named")
+    ] = False,
     selector: Annotated[str | None, typer.Option("-l", "--selector", metavar="LABELS", help="e.g. team=ml")] = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FORMAT", help="wide, name, json or yaml")
@@ -44,6 +47,7 @@ def status(
       kubectl sky status
       kubectl sky status 'train-*' -o wide
       kubectl sky status -A -o json
+      kubectl sky status --all-contexts
       kubectl sky status --endpoints web
       kubectl sky status -v             # with the reason under each that is not up
     """
@@ -54,9 +58,13 @@ def status(
     if ports or port is not None:
         return status_endpoints.show(cluster, wanted or (), port, form, not no_headers)
     why = ctx.obj.verbosity >= 1
+    if all_contexts:
+        if watch or why:
+            raise UsageError("--all-contexts goes without -v and --watch", "one context at a time: --context NAME")
+        return status_contexts.show(ctx.obj, wanted or (), everywhere, selector, form, not no_headers)
     board = Board(cluster, None if everywhere else cluster.namespace, selector, reasons=bool(wanted) or why)
     board.load()
-    printer = Printer(form, everywhere, not no_headers, cluster.context)
+    printer = Printer(form, everywhere, not no_headers)
     rows = board.rows(wanted or ())
     if why:
         rows = with_nodes(rows, board.events, cluster)
@@ -137,18 +145,18 @@ def missing(
 class Printer:
     """Prints tasks in one format; as a watch, only the changed ones."""
 
-    def __init__(self, form: Format, everywhere: bool, headers: bool, context: str):
-        self.form, self.everywhere, self.headers, self.context = form, everywhere, headers, context
+    def __init__(self, form: Format, everywhere: bool, headers: bool, contexts: bool = False):
+        self.form, self.everywhere, self.headers, self.contexts = form, everywhere, headers, contexts
         self.printed: dict[tuple[str, str], list[str]] = {}
         self.below: Callable[[Row], list[str]] = lambda row: []  # lines under a row
 
     def show(self, rows: Sequence[Row]) -> None:
         if self.form in (Format.JSON, Format.YAML):
-            print(listing([as_dict(row, self.context) for row in rows], self.form), end="")
+            print(listing([as_dict(row) for row in rows], self.form), end="")
         elif self.form is Format.NAME:
             print("".join(f"job.batch/{row.name}\n" for row in rows), end="")
         else:
-            headers = self.cells_of(HEADERS, WIDE, "namespace") if self.headers else ()
+            headers = self.titles() if self.headers else ()
             lines = table([self.cells(row) for row in rows], headers).splitlines()
             print(*lines[: len(lines) - len(rows)], sep="\n", end="\n" if self.headers and rows else "")
             for line, row in zip(lines[len(lines) - len(rows) :], rows, strict=True):
@@ -162,30 +170,35 @@ class Printer:
         if self.form in (Format.TABLE, Format.WIDE):
             # among the rows printed before, the columns stay where they were
             lines = table(
-                [*self.printed.values(), *map(self.cells, changed)], self.cells_of(HEADERS, WIDE, "namespace")
+                [*self.printed.values(), *map(self.cells, changed)],
+                self.titles(),
             )
             print("\n".join(lines.splitlines()[-len(changed) :]), flush=True)
         else:
             self.show(changed)
         self.printed |= {(row.namespace, row.name): self.cells(row) for row in rows}
 
+    def titles(self) -> list[str]:
+        return self.cells_of(HEADERS, WIDE, "namespace", "context")
+
     def cells(self, row: Row) -> list[str]:
         plain = (row.name, f"{row.ready}/{row.wanted}", row.resources, str(row.state), ends(row), age(row.created))
-        wide = (self.context, row.namespace, row.user, row.image, ",".join(row.nodes()), ",".join(row.addresses()))
-        return self.cells_of(plain, wide, row.namespace)
+        wide = (row.context, row.namespace, row.user, row.image, ",".join(row.nodes()), ",".join(row.addresses()))
+        return self.cells_of(plain, wide, row.namespace, row.context)
 
-    def cells_of(self, plain: Sequence[str], wide: Sequence[str], namespace: str) -> list[str]:
-        first = [namespace] if self.everywhere and self.form is not Format.WIDE else []
-        return [*first, *plain, *(wide if self.form is Format.WIDE else ())]
+    def cells_of(self, plain: Sequence[str], wide: Sequence[str], namespace: str, context: str) -> list[str]:
+        first = [context] * self.contexts + [namespace] * self.everywhere
+        is_wide = self.form is Format.WIDE
+        return [*([] if is_wide else first), *plain, *(wide if is_wide else ())]
 
 
-def as_dict(row: Row, context: str) -> dict[str, Any]:
+def as_dict(row: Row) -> dict[str, Any]:
     """A task for -o json and yaml."""
     state = row.state
     return {
         "name": row.name,
         "namespace": row.namespace,
-        "context": context,
+        "context": row.context,
         "user": row.user,
         "image": row.image,
         "resources": row.resources,

@@ -63,6 +63,11 @@ def test_a_task_goes_where_its_gpus_are(two: Two) -> None:
     assert "Kubernetes (there)" in result.err and "context dead is left out" in result.err, result
     assert len(two.there.pods("train")) == 1 and not two.here.pods("train")
     assert "secret/train-sky" not in two.here.objects()
+    two.sky.ok("launch", "-c", "other", "--context", "here", "--", "true")
+    seen = two.sky.ok("status", "--all-contexts")
+    table = [line.split()[:2] for line in seen.out.splitlines()]
+    assert table == [["CONTEXT", "NAME"], ["here", "other"], ["there", "train"]], seen
+    assert "context dead is left out" in seen.err, seen
     again = two.sky.ok("launch", "-c", "train", "--", "echo again")
     assert again.out == "again\n" and not two.here.pods("train"), again
     two.sky.ok("down", "-y", "train", "--context", "there")
