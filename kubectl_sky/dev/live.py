@@ -41,7 +41,7 @@ class Live:
     def loop(self) -> int:
         """Until Ctrl-C. Raises Failure when the task is over."""
         try:
-            self._pod()
+            self._check_now()
             while True:
                 if self._head:
                     self._ready.prepare()
@@ -116,6 +116,7 @@ class Live:
         if self._head and pod != self._head:
             self._lost()
             self.watch.again()
+        self._head = pod
 
     def _lost(self) -> None:
         """What is known of the pods may not hold any more."""
