@@ -17,8 +17,8 @@ apt-get -qq install --no-install-recommends -y $py patchelf rsync openssh-client
 mkdir -p /tmp/unpack
 cd /tmp/unpack
 apt-get -qq install --no-install-recommends -y libpam0g libwrap0 libsystemd0 libaudit1 libselinux1 >/dev/null
-apt-get -qq download openssh-server openssh-sftp-server
-for deb in openssh-s*.deb; do dpkg-deb -x "$deb" .; done
+apt-get -qq download openssh-server openssh-sftp-server libnss-wrapper
+for deb in *.deb; do dpkg-deb -x "$deb" .; done
 
 mkdir -p "$box/bin" "$box/lib" "$out/usr/sbin" "$out/usr/lib/sshd"
 
@@ -61,6 +61,8 @@ cp -L /tmp/unpack/usr/sbin/sshd "$out/usr/sbin/"
 for lib in $(libs "$box"/bin/* "$box/lib/$py"/lib-dynload/*.so); do cp -L "$lib" "$box/lib/"; done
 # asked for by name at run time: for name look-ups, and by glibc for the end of a thread
 for lib in libnss_files.so.2 libnss_dns.so.2 libresolv.so.2 libgcc_s.so.1; do cp -L "$(dirname "$(libs /bin/ls | grep libc.so)")/$lib" "$box/lib/"; done
+# gives a user whom the image does not know a name: scp and sftp-server refuse to work for one without
+cp -L /tmp/unpack/usr/lib/*/libnss_wrapper.so "$box/lib/"
 for lib in $(libs "$out/usr/sbin/sshd"); do [ -e "$box/lib/${lib##*/}" ] || cp -L "$lib" "$out/usr/lib/sshd/"; done
 for program in "$box"/bin/* "$out/usr/sbin/sshd"; do
   # RPATH and not RUNPATH: it wins over an image's LD_LIBRARY_PATH, and holds for the libraries' own libraries

@@ -74,11 +74,16 @@ def _makes(folder):
         return False
 
 
-def user():
+def has_name():
+    """Whether the image knows our uid."""
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        return bool(pwd.getpwuid(os.getuid()))
     except KeyError:
-        return str(os.getuid())
+        return False
+
+
+def user():
+    return pwd.getpwuid(os.getuid()).pw_name if has_name() else str(os.getuid())
 
 
 def environment(extra):

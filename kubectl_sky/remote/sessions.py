@@ -14,11 +14,53 @@ import wire
 BIN = wire.RUN + "/bin"
 
 
+# scp and sftp-server refuse to work for a uid that has no name in the image
+NAMED = """\
+#!/sky/tools/bin/python3 -SE
+import os, sys
+os.environ.update(LD_PRELOAD="{library}", NSS_WRAPPER_PASSWD="{passwd}", NSS_WRAPPER_GROUP="{group}")
+os.execv("{program}", sys.argv)
+"""
+
+
 def link_tools():
+    """Makes BIN. Its programs see the image's users, and ours too if that is not one of them."""
     os.makedirs(BIN, exist_ok=True)
+    nameless = not process.has_name()
     for name in ("rsync", "scp", "sftp-server"):
-        if not os.path.lexists(BIN + "/" + name):
-            os.symlink("/sky/tools/bin/" + name, BIN + "/" + name)
+        file, program = BIN + "/" + name, "/sky/tools/bin/" + name
+        if os.path.lexists(file):
+            continue
+        if nameless and name != "rsync":
+            wrap(file, program)
+        else:
+            os.symlink(program, file)
+
+
+def wrap(file, program):
+    ours = {
+        "passwd": "%s:x:%d:%d::%s:%s\n"
+        % (process.user(), os.getuid(), os.getgid(), process.HOME, process.login_shell()),
+        "group": "%s:x:%d:\n" % (process.user(), os.getgid()),
+    }
+    for name, line in ours.items():
+        with open(wire.RUN + "/" + name, "w", errors="surrogateescape") as f:
+            f.write(read("/etc/" + name) + line)
+    text = NAMED.format(
+        library="/sky/tools/lib/libnss_wrapper.so", program=program, **{name: wire.RUN + "/" + name for name in ours}
+    )
+    with open(os.open(file, os.O_WRONLY | os.O_CREAT, 0o755), "w") as f:
+        f.write(text)
+
+
+def read(path):
+    """The text of a file of the image; nothing if there is none."""
+    try:
+        with open(path, errors="surrogateescape") as f:
+            text = f.read()
+    except OSError:
+        return ""
+    return text if not text or text.endswith("\n") else text + "\n"
 
 
 def receive(conn):
