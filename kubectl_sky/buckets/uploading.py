@@ -15,7 +15,7 @@ from kubectl_sky import settings as own_settings
 from kubectl_sky.buckets import access
 from kubectl_sky.diagnosis import limits, why
 from kubectl_sky.diagnosis.hints import located
-from kubectl_sky.errors import ClusterFailure, Failure
+from kubectl_sky.errors import EXIT_INTERRUPT, ClusterFailure, Failure
 from kubectl_sky.files import collect, uploading
 from kubectl_sky.parts import bucket_uploads
 from kubectl_sky.startup import Startup
@@ -66,21 +66,34 @@ def upload(cluster: Cluster, task: Task, collected: collect.Files, job: dict[str
     if cluster_objects.get_job(cluster, name):
         cluster_objects.remove(cluster, name)  # of a launch that was killed
     made = cluster_objects.create(cluster, manifests)
+    where = ", ".join(one.uri for one in chosen)
     try:
-        started = {bucket_uploads.RECEIVING, bucket_uploads.CONTAINER}
-        pod = Startup(cluster, made, started).wait(
-            progress, limits.provision(None, task.settings(cluster.context).timeout)
-        )
-        receiving = ("exec", "-i", pod, "-c", bucket_uploads.RECEIVING, "--")
-        command = cluster.kubectl(*receiving, *bucket_uploads.RECEIVE)
-        uploading.stream(functools.partial(uploading.to_receiver, command), collected, progress)
-        _say_sent(cluster.kubectl(*receiving, *bucket_uploads.SENT))
-        progress.update("Uploading to " + ", ".join(one.uri for one in chosen))
-        _await(cluster, name, pod)
+        _send(cluster, task, made, collected, where, progress)
+    except (KeyboardInterrupt, Failure) as error:
+        if isinstance(error, Failure) and error.exit_code != EXIT_INTERRUPT:
+            raise
+        raise Failure(
+            f"interrupted before all was in {where}", "the same command again goes on", EXIT_INTERRUPT
+        ) from None
     finally:
         policy = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
         cluster.delete(f"{cluster_objects.collection(cluster, 'Job')}/{name}", policy)
-    progress.line("Uploaded to " + ", ".join(one.uri for one in chosen))
+    progress.line(f"Uploaded to {where}")
+
+
+def _send(
+    cluster: Cluster, task: Task, made: dict[str, Any], collected: collect.Files, where: str, progress: Progress
+) -> None:
+    """The files to the Job `made`, and until it has them in the buckets."""
+    started = {bucket_uploads.RECEIVING, bucket_uploads.CONTAINER}
+    seconds = limits.provision(None, task.settings(cluster.context).timeout)
+    pod = Startup(cluster, made, started).wait(progress, seconds)
+    receiving = ("exec", "-i", pod, "-c", bucket_uploads.RECEIVING, "--")
+    command = cluster.kubectl(*receiving, *bucket_uploads.RECEIVE)
+    uploading.stream(functools.partial(uploading.to_receiver, command), collected, progress)
+    _say_sent(cluster.kubectl(*receiving, *bucket_uploads.SENT))
+    progress.update(f"Uploading to {where}")
+    _await(cluster, made["metadata"]["name"], pod)
 
 
 def _say_sent(command: list[str]) -> None:

@@ -67,6 +67,7 @@ _WRITE = (
 _USES = {
     CONTAINER: ("copied to", "read", _READ),
     bucket_mounts.CONTAINER: ("mounted in", "read", _READ),
+    bucket_uploads.CHECKING: ("filled from", "write to", _WRITE),
     bucket_uploads.CONTAINER: ("filled from", "write to", _WRITE),
 }
 

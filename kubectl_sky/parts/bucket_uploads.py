@@ -15,7 +15,7 @@ from kubectl_sky.parts.rclone import Rclone
 from kubectl_sky.taskfile.buckets import Bucket
 
 Fields = dict[str, Any]
-RECEIVING, CONTAINER = "files", "bucket-uploads"
+RECEIVING, CHECKING, CONTAINER = "files", "bucket-check", "bucket-uploads"
 FOLDER = "/files"
 RECEIVE = ["/sky/tools/bin/python3", "-SE", "/sky/code/receive.py"]
 SENT = ["/bin/sh", "-c", f"touch {FOLDER}/.sent"]
@@ -35,32 +35,42 @@ until [ -e /files/.sent ] || [ -e /files/.end ]; do
   [ $idle -lt 180 ] || touch /files/.end
 done
 """
-# $1 remote, $2 its URI, $3 the folder, and so on. What is there already is not sent again. A bucket is looked at first,
-# and made only when there is none (3): whoever may write to one need not have the right to make it.
-SCRIPT = """\
+_OPTIONS = "--config /sky/rclone/rclone.conf --retries 2 --low-level-retries 4 --contimeout 15s"
+_FAIL = """\
+fail() {
+  cat /tmp/log >&2
+  echo "$1: $(grep -E 'ERROR|CRITICAL|Failed to' /tmp/log | tail -n 1)" >/dev/termination-log
+  exit 1
+}
+"""
+# $1 remote, $2 its URI, $3 the folder, and so on. Before any file is sent: a bucket is looked at first, and made only
+# when there is none (3), as whoever may write to one need not have the right to make it. A long answer (124) is one.
+CHECK_SCRIPT = f"""\
 export HOME=/tmp
-until [ -e /files/.sent ]; do
-  [ ! -e /files/.end ] || { echo "$2: the files did not come" >/dev/termination-log; exit 1; }
-  sleep 0.2 2>/dev/null || sleep 1
-done
-options='--config /sky/rclone/rclone.conf --retries 2 --low-level-retries 4 --contimeout 15s'
+{_FAIL}
 while [ $# -gt 0 ]; do
-  echo "uploading to $2"
-  timeout 20 rclone lsf $options "$1" >/dev/null 2>/tmp/log
+  timeout 20 rclone lsf {_OPTIONS} "$1" >/dev/null 2>/tmp/log
   code=$?
   if [ $code = 3 ]; then
-    rclone mkdir $options "$1" 2>/tmp/log
-    code=$?
+    rclone mkdir {_OPTIONS} "$1" 2>/tmp/log || fail "$2"
+  elif [ $code != 0 ] && [ $code -lt 124 ]; then
+    fail "$2"
   fi
-  if [ $code = 0 ] || [ $code -ge 124 ]; then
-    rclone copy $options --transfers 16 --checkers 16 --exclude '.git/**' "/files/$3" "$1" 2>/tmp/log
-    code=$?
-  fi
+  shift 3
+done
+"""
+# The same arguments. What is there already is not sent again.
+SCRIPT = f"""\
+export HOME=/tmp
+{_FAIL}
+until [ -e /files/.sent ]; do
+  [ ! -e /files/.end ] || {{ echo "$2: the files did not come" >/dev/termination-log; exit 1; }}
+  sleep 0.2 2>/dev/null || sleep 1
+done
+while [ $# -gt 0 ]; do
+  echo "uploading to $2"
+  rclone copy {_OPTIONS} --transfers 16 --checkers 16 --exclude '.git/**' "/files/$3" "$1" 2>/tmp/log || fail "$2"
   cat /tmp/log >&2
-  if [ $code != 0 ]; then
-    echo "$2: $(grep -E 'ERROR|CRITICAL|Failed to' /tmp/log | tail -n 1)" >/dev/termination-log
-    exit 1
-  fi
   shift 3
 done
 """
@@ -102,6 +112,7 @@ def job(
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 1,
         **{key: like[key] for key in _KEPT if key in like},
+        "initContainers": [rclone.container(CHECKING, CHECK_SCRIPT, words, HARDENED, [temporary])],
         "containers": [receiving, rclone.container(CONTAINER, SCRIPT, words, HARDENED, [files, temporary])],
         "volumes": [
             {"name": "files", "emptyDir": {}},
