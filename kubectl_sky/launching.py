@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import (
     attaching,
+    bursting,
     choosing,
     cluster_objects,
     existing,
@@ -23,7 +25,7 @@ from kubectl_sky import (
 from kubectl_sky.buckets import uploading as bucket_uploading
 from kubectl_sky.diagnosis import limits
 from kubectl_sky.diagnosis.hints import located
-from kubectl_sky.errors import EXIT_INTERRUPT, Failure, Unreachable
+from kubectl_sky.errors import EXIT_INTERRUPT, ClusterFailure, Failure, Unreachable
 from kubectl_sky.files import collect, gitclone, uploading
 from kubectl_sky.output import Progress
 from kubectl_sky.planning import Options
@@ -81,10 +83,9 @@ def bring_up(cluster: Cluster, task: Task, options: Options, progress: Progress)
     with gitclone.fetched(task, progress) as source:
         files = collect.collect(uploading.mounts(source.task))  # nor for files that cannot be read
         uploads = bucket_uploading.files(source.task)
-        cluster, job, request = _pods(cluster, task, options, uploads, progress)
+        places = [cluster] if options.here else choosing.clusters(cluster, task)
+        cluster, job, request, head = _start(places, task, options, uploads, progress)
         there = job["spec"].get("parallelism", 1)
-        seconds = limits.provision(options.timeout, task.settings(cluster.context).timeout)
-        head = Startup(cluster, job).wait(progress, seconds)
         keeping.launched(cluster, options.name)
         if files.mounts:
             uploading.send(cluster, files, head, there, progress)
@@ -102,11 +103,32 @@ def _leave(cluster: Cluster, options: Options) -> None:
         keeping.taken_down(cluster, [options.name])
 
 
+def _start(
+    places: Sequence[Cluster], task: Task, options: Options, uploads: collect.Files, progress: Progress
+) -> tuple[Cluster, dict[str, Any], dict[str, Any] | None, str]:
+    """What _pods returns, and node 0's pod. Where the pods find no place in time, the next context is tried."""
+    last: Failure | None = None
+    while True:
+        try:
+            cluster, job, request = _pods(places, task, options, uploads, progress)
+        except ClusterFailure as failure:  # of those that are left none answers, or has such nodes
+            raise last or failure from None
+        seconds = limits.provision(options.timeout, task.settings(cluster.context).timeout)
+        try:
+            return cluster, job, request, Startup(cluster, job).wait(progress, seconds)
+        except Failure as failure:
+            places = [one for one in places if one.context != cluster.context]
+            if not places or not bursting.moves_on(cluster, job, failure):
+                raise
+            last = failure
+            progress.line(f"No place in context {cluster.context}: {failure.message}")
+            cluster_objects.remove(cluster, options.name)
+
+
 def _pods(
-    cluster: Cluster, task: Task, options: Options, uploads: collect.Files, progress: Progress
+    places: Sequence[Cluster], task: Task, options: Options, uploads: collect.Files, progress: Progress
 ) -> tuple[Cluster, dict[str, Any], dict[str, Any] | None]:
     """The Job of the task, made unless it is up, and where; and how to follow its first job if it takes that along."""
-    places = [cluster] if options.here else choosing.clusters(cluster, task)
     with ThreadPoolExecutor(len(places) + 2) as pool:
         there = [pool.submit(existing.find, one, options.name, progress) for one in places]
         choice = pool.submit(choosing.choose, places, task)
@@ -124,9 +146,10 @@ def _pods(
         chosen = choice.result()
         options = exposing.checked(chosen.cluster, chosen.candidate.task, options)
         made = planning.plan(chosen.candidate, options, chosen.facts, key.result())
-    progress.line(chosen.table(reasons=cluster.connection.verbosity > 0))
+    verbose = chosen.cluster.connection.verbosity > 0
+    progress.line(chosen.table(reasons=verbose))
     for note in made.notes:
-        progress.line(located(cluster.connection, note))
+        progress.line(located(chosen.cluster.connection, note))
     rendered = podspec.render(made)
     podcheck.check(chosen.cluster, made, rendered)
     registry.check(chosen.cluster, made, rendered)

@@ -6,7 +6,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -81,6 +81,30 @@ def test_the_task_itself_says_where(two: Two, tmp_path: Path) -> None:
     file.write_text("resources: {infra: k8s/nowhere}\nrun: echo ran\n")
     unknown = two.sky.run("launch", str(file))
     assert unknown.code == 2 and "no context 'nowhere'" in unknown.err and "here, there, dead" in unknown.err, unknown
+
+
+def test_the_next_context_is_tried_where_one_has_no_place(two: Two, tmp_path: Path) -> None:
+    two.here.kubectl("create", "quota", "none", "--hard=pods=0")
+    result = two.sky.ok("launch", "-c", "b", "--cpus", "0.1", "--", "echo ran")
+    assert result.out == "ran\n" and "No place in context here: " in result.err and "quota" in result.err, result
+    assert len(two.there.pods("b")) == 1 and not [one for one in two.here.objects() if "/b" in one]
+    two.here.kubectl("delete", "quota", "none")
+    two.sky.ok("down", "-y", "b", "--context", "there")
+    # one that finds none in time
+    gates = {"pod_config": {"spec": {"schedulingGates": [{"name": "example.com/wait"}]}}}
+    (tmp_path / "sky.yaml").write_text(json.dumps({"kubernetes": {"context_configs": {"here": gates}}}))
+    late = replace(two.sky, env={**two.sky.env, "SKYPILOT_GLOBAL_CONFIG": str(tmp_path / "sky.yaml")})
+    began = time.monotonic()
+    result = late.ok("launch", "-c", "b", "--cpus", "0.1", "--provision-timeout", "10s", "--", "echo ran")
+    assert result.out == "ran\n" and "has not started within 10s" in result.err, result
+    assert time.monotonic() - began < 60 and len(two.there.pods("b")) == 1 and not two.here.pods("b")
+    two.sky.ok("down", "-y", "b", "--context", "there")
+    # none anywhere: the last one's reason, and nothing left in the others
+    two.there.kubectl("create", "quota", "none", "--hard=pods=0")
+    result = late.run("launch", "-c", "b", "--cpus", "0.1", "--provision-timeout", "10s", "--", "true")
+    assert result.code and "context here" in result.err and "quota" in result.err, result
+    assert not two.here.pods("b")
+    two.there.kubectl("delete", "quota", "none")
 
 
 def test_nothing_anywhere_can_run_it(two: Two) -> None:
