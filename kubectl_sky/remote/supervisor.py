@@ -28,6 +28,7 @@ import children
 import gang
 import hooks
 import links
+import memory
 import neighbours
 import people
 import process
@@ -53,7 +54,7 @@ class Job:
         self.exit = None  # as a shell says it: 128 + the signal's number when a signal ended it
         self.done = False
         self.oom = None
-        self.oom_before = oom_kills()
+        self.oom_before = memory.kills()
         self.wake, self._wake = os.pipe()
 
     def start(self, argv, env, cwd, first=None):
@@ -69,8 +70,8 @@ class Job:
         threading.Thread(target=self._pump, args=(out,), daemon=True).start()
 
     def ended(self, code):
-        if code == 128 + signal.SIGKILL and oom_kills() > self.oom_before:
-            self.oom = memory_limit()
+        if code == 128 + signal.SIGKILL and memory.kills() > self.oom_before:
+            self.oom = memory.limit()
         self.exit = code
         os.write(self._wake, b"x")
 
@@ -175,36 +176,6 @@ def write_all(fd, data):
         except OSError:
             break
     return len(data) - len(view)
-
-
-def read_number(path, key=None):
-    try:
-        with open(path) as f:
-            for line in f:
-                words = line.split()
-                if key is None or words[0] == key:
-                    return int(words[-1])
-    except (OSError, ValueError, IndexError):
-        pass
-    return None
-
-
-def oom_kills():
-    """How many processes of this container the kernel has killed for want of memory (cgroup v2, v1)."""
-    for path in ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"):
-        count = read_number(path, "oom_kill")
-        if count is not None:
-            return count
-    return 0
-
-
-def memory_limit():
-    """Bytes, or 0 where none is set."""
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        limit = read_number(path)
-        if limit is not None and limit < 1 << 60:
-            return limit
-    return 0
 
 
 def start(conn, request):
