@@ -28,6 +28,7 @@ PROGRESS = ("--human-readable", "--info=progress2")
 NEEDED = (3, 1, 3)  # the rsync that has all of these
 SCP = ("scp", "-r", "-p")
 CUT = (10, 12, 30, 35, 255)  # rsync's exit codes when the connection ends
+FILE_TROUBLE = 11  # when the receiver ends by it (a full disk), its words are lost at times: a second attempt has them
 TRIES, PAUSE, GOOD = 5, 2.0, 30.0  # in a row; s between them; s after which a connection does not count as a failed one
 
 # rsync: [sender] link_stat "/root/x" failed: No such file or directory (2)
@@ -59,13 +60,17 @@ def copy(cluster: Cluster, wanted: Copy, node: int | None = None, quiet: bool = 
             code, troubles, said = run(way, wanted, quiet)
         if code == EXIT_INTERRUPT:
             raise Failure("stopped", f"this goes on from there: {again}", EXIT_INTERRUPT)
-        if troubles or code not in CUT:
-            print("".join(f"{line}\n" for line in said), end="", file=sys.stderr)
+        unsaid = code == FILE_TROUBLE and not troubles and not tries
+        if not unsaid and (troubles or code not in CUT):
+            # ssh-proxy's last words are not the reason where there is a better one
+            rest = [line for line in said if not (troubles and line.startswith("error: "))]
+            print("".join(f"{line}\n" for line in rest), end="", file=sys.stderr)
             if code == 0:
                 return
             raise _failure(troubles, code)
         tries = 1 if time.monotonic() - began > GOOD else tries + 1
-        print(f"{_reason(said)}; going on", file=sys.stderr)
+        if not unsaid:
+            print(f"{_reason(said)}; going on", file=sys.stderr)
         time.sleep(PAUSE)
     raise Failure(f"the connection to {name} broke {TRIES} times", f"this goes on from there: {again}")
 

@@ -16,6 +16,8 @@ import pytest
 import yaml
 from conftest import Result, Sky, eventually, image, namespace
 
+from tests.cluster.binaries import ensure_programs
+
 BIG = 40_000_000
 ODD = ("sp ace", "quo'te\"s", "ümläut😀", "new\nline", "-dash", "co:lon", "st*r", "back\\slash", "$HOME", "~")
 IMAGES = {"box": "python", "busy": "busybox", "bare": "distroless", "user": "debian-nonroot"}
@@ -24,11 +26,7 @@ IMAGES = {"box": "python", "busy": "busybox", "bare": "distroless", "user": "deb
 @pytest.fixture(scope="session")
 def programs() -> None:
     """rsync and scp on this machine."""
-    missing = [name for name in ("rsync", "scp") if not shutil.which(name)]
-    if missing:
-        argv = ["apt-get", "-qq", "install", "-y", "--no-install-recommends", "rsync", "openssh-client"]
-        done = subprocess.run(argv, capture_output=True, text=True)
-        assert done.returncode == 0, f"the tests of cp need {missing} on this machine: {done.stderr}"
+    ensure_programs({"rsync": "rsync", "scp": "openssh-client"})
 
 
 @pytest.fixture(scope="module")
