@@ -2,8 +2,9 @@
 
 Nothing runs before all nodes are up. A pod that ends before that exits with LET_GO: its Job makes it again, after a
 pause that grows (10 s, 20 s, ... 10 min). So a launch that holds a part of what it needs can give it to others, and
-two that wait for each other do not for ever: each holds its part for a random time. The pods do it by themselves
-(remote/gang.py); a client that watches sees earlier that the scheduler has no place for the others.
+two that wait for each other do not for ever. The pods do it by themselves, all of a task at the same times
+(remote/gang.py); a client that watches sees earlier that the scheduler has no place for the others, and takes those
+that have one away after a random time.
 """
 
 from __future__ import annotations
@@ -21,13 +22,16 @@ HOLD_SECONDS = 600.0  # without a limit of the launch: no shorter than a Job's l
 
 
 def hold_seconds(provision: float) -> float:
-    """How long a pod waits for the others, at least; `provision` is the launch's own limit, math.inf for none."""
+    """How long pods wait for the others; `provision` is the launch's own limit, math.inf for none."""
     return HOLD_SECONDS if math.isinf(provision) else provision
 
 
 def env(num_nodes: int, provision: float) -> list[Object]:
     """What the containers are told."""
-    return [] if num_nodes == 1 else [{"name": in_pod.ENV, "value": f"{hold_seconds(provision):g}"}]
+    if num_nodes == 1:
+        return []
+    told = {in_pod.ENV: f"{hold_seconds(provision):g}", in_pod.NODES: str(num_nodes)}
+    return [{"name": name, "value": value} for name, value in told.items()]
 
 
 def job_fields(num_nodes: int) -> Object:

@@ -161,7 +161,6 @@ def _secret(plan: Plan) -> Manifest:
         "autostop": plan.autostop and plan.autostop.as_dict(),
         "expects": bool(plan.task.run or plan.task.setup),
         "job": plan.job,
-        **({"gang_seconds": gang.hold_seconds(plan.provision)} if plan.task.num_nodes > 1 else {}),
     }
     files = {
         "task.json": json.dumps(task),

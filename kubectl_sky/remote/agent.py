@@ -11,7 +11,6 @@ Requests over /sky/run/agent.sock, one a connection, a line of JSON with "op":
 
 import json
 import os
-import random
 import signal
 import sys
 import threading
@@ -150,18 +149,10 @@ class Agent:
             return self.leaving
 
     def gather(self):
-        """Waits for all nodes, and tells each the variables: ssh sessions have them before there is a job.
-
-        When they do not all come, those that did make room for others, at once.
-        """
+        """Waits for all nodes, and tells each the variables: ssh sessions have them before there is a job."""
         nodes = self.queue.nodes
-        nodes[0].up.wait()
-        hold = None if nodes[0].info["formed"] else self.task.get("gang_seconds")
-        deadline = hold and time.monotonic() + hold * random.uniform(1, gang.SPREAD)
         for node in nodes:
-            if not node.up.wait(deadline and max(0.0, deadline - time.monotonic())):
-                self.leave(gang.LET_GO)
-                return
+            node.up.wait()
         ssh = neighbours.described(nodes)
         for node in nodes:  # those that are away: their next job brings them
             tell(node, {"op": "environment", "env": contract(self.task, nodes, node.rank), "ssh": ssh})

@@ -1,31 +1,47 @@
-"""A node that waits for the others of its task: it holds its place for so long, then lets go of it.
+"""A node that waits for the others of its task: it holds its place for a while, then lets go of it, as they all do.
 
-The Job makes a pod again that ended with LET_GO; see kubectl_sky/gang.py.
+The Job makes a pod again that ended with LET_GO; see kubectl_sky/gang.py. Nobody has to tell the nodes of a task: they
+let go at the same times, which follow from the clock and the task's name. The times differ from round to round, so that
+two tasks that wait for each other do not let go at once each time.
 """
 
 import os
 import random
 import signal
+import socket
 import threading
+import time
 
-ENV = "SKY_GANG_SECONDS"  # of the task's container, where there are others
+ENV = "SKY_GANG_SECONDS"  # of the task's container, where there are others: from one time to the next, on average
+NODES = "SKY_GANG_NODES"
 LET_GO = 217
-SPREAD = 1.5  # times the seconds at most: two tasks that wait for each other do not let go at once
 
 
-def seconds():
-    """For which others are waited for, or None: there are none."""
-    given = os.environ.get(ENV)
-    return random.uniform(1, SPREAD) * float(given) if given else None
+def next_time(task, seconds, now):
+    """When the nodes of the task let go next, in s since 1970: seconds / 2 to seconds * 1.5 after the last time."""
+    number = int(now // seconds)
+    while True:
+        at = (number + random.Random("%s %d" % (task, number)).random() / 2) * seconds
+        if at > now:
+            return at
+        number += 1
+
+
+def domain():
+    """The namespace's, which tells tasks of the same name apart; "" where it cannot be read."""
+    try:
+        with open("/etc/resolv.conf") as f:
+            return next((line.split()[1] for line in f if line.startswith("search ")), "")
+    except (OSError, IndexError):
+        return ""
 
 
 class Gang:
     """Whether all nodes have been there once, as node 0 tells."""
 
     def __init__(self):
-        self._seconds = seconds()
         self._formed = threading.Event()
-        if self._seconds is None:
+        if ENV not in os.environ:
             self._formed.set()
 
     @property
@@ -36,9 +52,23 @@ class Gang:
         self._formed.set()
 
     def watch(self):
-        if not self._formed.wait(self._seconds):
-            print("kubectl-sky: not all nodes came within %d s; this one makes room" % self._seconds, flush=True)
+        task = socket.gethostname().rpartition("-")[0]
+        whole_name = "%s.%s" % (task, domain())
+        while not self.formed:
+            at = next_time(whole_name, float(os.environ[ENV]), time.time())
+            if self._formed.wait(max(0.0, at - time.time())) or self._all_there(task):
+                continue
+            print("kubectl-sky: not all nodes have a place: this one makes room, and comes again", flush=True)
             os.kill(os.getpid(), signal.SIGTERM)
+            return
+
+    @staticmethod
+    def _all_there(task):
+        """Whether all have their addresses: they only start."""
+        try:
+            return len({found[4][0] for found in socket.getaddrinfo(task, None)}) >= int(os.environ[NODES])
+        except OSError:
+            return False
 
     def exit_code(self):
         """Of a container that is ended from outside."""

@@ -11,7 +11,7 @@ Requests, one a connection, each a line of JSON with "op":
   attach   {id, size, start, env}        a job's terminal, or a kept one, which `start` makes {argv, login}; answers
                                          {} or {"error", "exit"}, then frames: see terminal.py
   pipe     {argv}                        the connection becomes the program's stdin and stdout
-  info     {}                            {ip, home, uid, sessions, session_ended, formed}: see people.py, gang.py
+  info     {}                            {ip, home, uid, sessions, session_ended}: see people.py for the last two
   hold     {}                            nothing: the connection lasts as long as this container
   hooked   {}                            {}: its end needs no hooks, somebody ran them
   exit     {code}                        ends the container
@@ -268,7 +268,7 @@ def pipe(conn, request):
 
 def info(conn, _request):
     mine = {"ip": os.environ.get("SKY_POD_IP"), "home": process.HOME, "uid": os.getuid()}
-    wire.send_line(conn, {**mine, **connections.info(), "formed": group.formed})
+    wire.send_line(conn, {**mine, **connections.info()})
 
 
 def hold(conn, _request):
@@ -285,8 +285,6 @@ def leave(conn, request):
     global exit_code, hooked
     hooked = True
     wire.send_line(conn, {})
-    if request["code"] == gang.LET_GO and group.formed:
-        return
     exit_code = request["code"]
     os.kill(os.getpid(), signal.SIGTERM)
 

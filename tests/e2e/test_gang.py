@@ -93,7 +93,7 @@ def test_two_that_wait_for_each_other_without_a_client_both_end(sky: Sky, slot: 
         slot.set(PLACES)
         eventually("each has half of them", lambda: placed(sky) == PLACES, 30)
         done = ("get", "jobs", "-o", "jsonpath={.items[*].status.conditions[?(@.type=='Complete')].status}")
-        eventually("both have run", lambda: sky.kubectl(*done).split() == ["True", "True"], 120)
+        eventually("both have run", lambda: sky.kubectl(*done).split() == ["True", "True"], 240)
     finally:
         slot.set(PLACES)
         sky.kubectl("delete", "priorityclass", sky.namespace)
@@ -118,5 +118,4 @@ def test_what_has_no_place_is_said_and_nothing_is_held(sky: Sky, slot: Slot, lau
     result = sky.run(*launch, "-c", "big", "--num-nodes", str(PLACES), "--provision-timeout", "15s")
     assert result.code != 0 and time.monotonic() - began < 50, result
     assert "1 of its 6 pods (rank 5) has no place" in result.err and "is taken down" in result.err, result
-    assert "make room for others" in result.err, result
     eventually("nothing is left", lambda: not [one for one in sky.objects() if "big" in one], 30)

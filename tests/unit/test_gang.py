@@ -9,6 +9,7 @@ import pytest
 
 from kubectl_sky import gang
 from kubectl_sky.diagnosis import state
+from kubectl_sky.remote import gang as in_pod
 
 
 def pod(rank: int, node: str = "", runs: bool = True, exit_code: int | None = None) -> dict[str, Any]:
@@ -46,6 +47,20 @@ def test_only_a_job_of_several_nodes_makes_pods_again() -> None:
     fields = gang.job_fields(2)
     assert fields["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"] == [gang.LET_GO]
     assert gang.env(2, math.inf)[0]["value"] == "600" and gang.env(2, 90.0)[0]["value"] == "90"
+
+
+def test_all_nodes_of_a_task_let_go_at_the_same_times_and_two_tasks_at_others() -> None:
+    times: dict[str, list[float]] = {"a": [], "b": []}
+    for task, found in times.items():
+        now = 1_000_000.0
+        while len(found) < 50:
+            now = in_pod.next_time(task, 60.0, now)
+            found.append(now)
+    assert in_pod.next_time("a", 60.0, times["a"][3] + 1) == times["a"][4]
+    gaps = [later - earlier for earlier, later in zip(times["a"], times["a"][1:], strict=False)]
+    assert min(gaps) >= 30 and max(gaps) <= 90
+    apart = [min(abs(one - other) for other in times["b"]) for one in times["a"]]
+    assert sum(gap < 3 for gap in apart) < 20
 
 
 def test_which_nodes_are_missing_is_said() -> None:
