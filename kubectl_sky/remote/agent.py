@@ -151,8 +151,9 @@ class Agent:
     def gather(self):
         """Waits for all nodes, and tells each the variables: ssh sessions have them before there is a job."""
         nodes = self.queue.nodes
-        for node in nodes:
-            node.up.wait()
+        while not all(node.up.is_set() for node in nodes):  # at the same time
+            for node in nodes:
+                node.up.wait()
         ssh = neighbours.described(nodes)
         for node in nodes:  # those that are away: their next job brings them
             tell(node, {"op": "environment", "env": contract(self.task, nodes, node.rank), "ssh": ssh})

@@ -56,6 +56,7 @@ class Node:
                     greeted = self._greet(patience=0.2)
                     ended = self._has_ended(pid, wait=greeted)
                     time.sleep(0.05)
+                self.up.clear()  # its pod may be another when it is back
             time.sleep(0.2)
 
     @staticmethod
