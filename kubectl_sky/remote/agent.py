@@ -157,6 +157,8 @@ class Agent:
         ssh = neighbours.described(nodes)
         for node in nodes:  # those that are away: their next job brings them
             tell(node, {"op": "environment", "env": contract(self.task, nodes, node.rank), "ssh": ssh})
+        for node in nodes:
+            node.told.set()
 
     def _watch_own_container(self):
         """The task's container ended, by itself or killed: the jobs are told so, and this container follows it."""

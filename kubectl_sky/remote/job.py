@@ -12,6 +12,7 @@ from nodes import Lost
 
 LOGS = wire.RUN + "/logs"
 NODES_SECONDS = 1800.0  # the longest wait for a task's nodes once node 0 runs
+TOLD_SECONDS = 3.0  # the longest wait for nodes that are up to be told of each other
 KILL_SECONDS = 5.0  # between asking a part to end and ending it
 
 
@@ -109,6 +110,7 @@ class Job:
         while not self.final:
             missing = [node for node, _ in self.places if not node.up.is_set()]
             if not missing:
+                self.places[0][0].told.wait(TOLD_SECONDS)
                 return True
             ranks = ", ".join(str(node.rank) for node in missing)
             self.set(reason="waiting for node%s %s" % ("s" * (len(missing) > 1), ranks))

@@ -38,6 +38,7 @@ class Node:
         self.path = wire.node_socket(rank)
         self.info = None
         self.up = threading.Event()
+        self.told = threading.Event()  # what sessions and ssh need
         threading.Thread(target=self._keep, daemon=True).start()
 
     def _keep(self):
