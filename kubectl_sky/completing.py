@@ -28,7 +28,7 @@ FILES, NO_SPACE, NO_FILES, ENDINGS, FOLDERS = (
 PATIENCE = "2s"  # for the cluster: the user waits with a finger on the tab key
 
 # what follows a verb: of the first word, and of each after it
-NAMES, JOBS, TASK, PATHS, NOTHING = "names", "jobs", "task", "paths", "nothing"
+NAMES, JOBS, TASK, EITHER, PATHS, NOTHING = "names", "jobs", "task", "a task or a name", "paths", "nothing"
 ARGUMENTS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("status", "queue", "stop", "start", "down", "autostop", "cost-report"), (NAMES, NAMES)),
     **dict.fromkeys(("exec",), (NAMES, TASK)),
@@ -36,7 +36,7 @@ ARGUMENTS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("ssh", "code", "port-forward", "explain"), (NAMES, NOTHING)),
     **dict.fromkeys(("launch", "render"), (TASK, NOTHING)),
     "validate": (TASK, TASK),
-    "dev": (TASK, NOTHING),
+    "dev": (EITHER, TASK),
     **dict.fromkeys(("cp", "rsync"), (PATHS, PATHS)),
 }
 VALUES = {
@@ -96,6 +96,8 @@ def _argument(verb: str, given: list[str], at: str, scan: cli.Scan) -> tuple[Wor
         return ([], FILES) if "/" in at or at.startswith((".", "~")) else (
             [(f"{name}:", text) for name, text in _names(connection)], NO_SPACE
         )  # fmt: skip
+    if kind == EITHER:
+        return _names(connection), FILES  # without a name that fits, the shell takes files
     if kind == JOBS:
         return _jobs(connection, given[0]), NO_FILES
     if kind == NAMES:

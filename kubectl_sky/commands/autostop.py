@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from kubectl_sky.commands.idleflags import WAIT_FOR
 from kubectl_sky.errors import UsageError
 
 
@@ -15,10 +16,7 @@ def autostop(
     minutes: Annotated[
         int | None, typer.Option("-i", "--idle-minutes", metavar="MINUTES", help="How long it may be idle (default: 5)")
     ] = None,
-    wait_for: Annotated[
-        str | None,
-        typer.Option("--wait-for", metavar="WHAT", help="What keeps it from being idle: jobs_and_ssh, jobs or none"),
-    ] = None,
+    wait_for: WAIT_FOR = None,
     down: Annotated[bool, typer.Option("--down", help="Keep nothing of it for a later start")] = False,
     cancel: Annotated[bool, typer.Option("--cancel", help="Let it stay up")] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="For SkyPilot's habit: autostop never asks")] = False,  # noqa: ARG001

@@ -47,7 +47,7 @@ def dev(
       kubectl sky dev -r train -- python train.py
       kubectl sky dev train                    # only the files: run what you like by ssh or exec
     """
-    from kubectl_sky import autostop, exposing, kube, planning
+    from kubectl_sky import autostop, exposing, kube, planning, record
     from kubectl_sky.dev import starting
 
     name, words = ("", entry) if is_task_file(entry[0]) else (entry[0], entry[1:])
@@ -62,9 +62,11 @@ def dev(
     cluster = kube.connect(ctx.obj)
     if name:
         return starting.join(cluster, name, task, restart)
+    exposure = exposing.wanted(None, task.resources, task.settings(cluster.context).ports)
     options = planning.Options(
         planning.name_of(task, cluster_name),
         autostop=autostop.policy(task.resources.autostop, None, None, False),
-        exposure=exposing.wanted(None, task.resources, task.settings(cluster.context).ports),
+        exposure=exposure,
+        record=record.of(task, config or (), exposure, privileged_mounts=False),
     )
     return starting.launch(cluster, task, options, restart)

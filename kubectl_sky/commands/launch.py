@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from kubectl_sky.commands.configflag import CONFIG, configured
+from kubectl_sky.commands.idleflags import IDLE_MINUTES, WAIT_FOR
 from kubectl_sky.commands.taskflags import TaskFlags, read_task, with_task_flags
 from kubectl_sky.commands.ttyflags import DETACH_KEYS, TTY, wanted
 from kubectl_sky.errors import UsageError
@@ -24,19 +25,8 @@ def launch(
         typer.Option("-c", "--cluster-name", metavar="NAME", help="Name of the cluster (default: the task's)"),
     ] = None,
     detach: Annotated[bool, typer.Option("-d", "--detach-run", help="Return when the job is handed over")] = False,
-    idle_minutes: Annotated[
-        int | None,
-        typer.Option(
-            "-i",
-            "--idle-minutes-to-autostop",
-            metavar="MINUTES",
-            help="End the pods after so long without a job or a session (default: the task's autostop, else never)",
-        ),
-    ] = None,
-    wait_for: Annotated[
-        str | None,
-        typer.Option("--wait-for", metavar="WHAT", help="What keeps it from being idle: jobs_and_ssh, jobs or none"),
-    ] = None,
+    idle_minutes: IDLE_MINUTES = None,
+    wait_for: WAIT_FOR = None,
     down: Annotated[
         bool, typer.Option("--down", help="Take the cluster down when idle (without -i: after its last job)")
     ] = False,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kubectl_sky.commands.idleflags import IDLE_MINUTES, WAIT_FOR
 from kubectl_sky.errors import ApiError, Failure, TaskErrors, UsageError
 
 if TYPE_CHECKING:
@@ -21,19 +22,8 @@ if TYPE_CHECKING:
 def start(
     ctx: typer.Context,
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="The clusters")],
-    idle_minutes: Annotated[
-        int | None,
-        typer.Option(
-            "-i",
-            "--idle-minutes-to-autostop",
-            metavar="MINUTES",
-            help="End the pods after so long without a job or a session (default: as it was)",
-        ),
-    ] = None,
-    wait_for: Annotated[
-        str | None,
-        typer.Option("--wait-for", metavar="WHAT", help="What keeps it from being idle: jobs_and_ssh, jobs or none"),
-    ] = None,
+    idle_minutes: IDLE_MINUTES = None,
+    wait_for: WAIT_FOR = None,
     down: Annotated[bool, typer.Option("--down", help="Take the cluster down when idle")] = False,
     no_files: Annotated[
         bool, typer.Option("--no-files", help="Without the files that were sent from here: workdir and file_mounts")
