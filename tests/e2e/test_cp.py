@@ -178,12 +178,15 @@ def test_a_cut_connection(sky: Sky, tmp_path: Path, direction: str) -> None:
 
 def test_a_copy_that_was_stopped_goes_on(sky: Sky, tmp_path: Path) -> None:
     big = tmp_path / "big"
-    big.write_bytes(random.Random(2).randbytes(BIG))
+    size = 6 * BIG  # some seconds, also of a fast machine
+    with big.open("wb") as file:
+        for seed in range(6):
+            file.write(random.Random(seed).randbytes(BIG))
     cut = Cut(tmp_path / "bin")
     mine = Sky(sky.namespace, sky.kubeconfig, cut.env)
     one = pexpect.spawn(mine.argv("cp")[0], mine.argv("cp", str(big), "box:/tmp/stopped")[1:], env=mine.environment(),
                         encoding="utf-8", timeout=30, cwd=str(mine.cwd))  # fmt: skip
-    one.expect(r"[2-8]\d%")
+    one.expect(r"[1-8]\d%")
     one.sendintr()
     one.expect("error: stopped")
     one.expect(r"this goes on from there: kubectl sky cp .*/big box:/tmp/stopped")
@@ -194,7 +197,7 @@ def test_a_copy_that_was_stopped_goes_on(sky: Sky, tmp_path: Path) -> None:
     eventually("the part is kept", lambda: "stopped" in there(sky, "ls /tmp/.kubectl-sky-partial || true"), 10)
     mine.ok("cp", str(big), "box:/tmp/stopped")
     second = cut.counts()[-1][0]
-    assert 1_000_000 < second < BIG * 0.9, second
+    assert 1_000_000 < second < size * 0.9, second
     digest = subprocess.run(["sha256sum"], stdin=big.open(), capture_output=True, text=True).stdout
     assert there(sky, "sha256sum < /tmp/stopped") == digest
 
@@ -239,7 +242,7 @@ def poor(sky: Sky, tmp_path: Path) -> Sky:
     return Sky(sky.namespace, sky.kubeconfig, {"PATH": str(folder)})
 
 
-@pytest.mark.parametrize("name", ("box", "user"))
+@pytest.mark.parametrize("name", ("box", "user", "busy"))
 def test_without_rsync_here(poor: Sky, name: str, tree: Path, tmp_path: Path) -> None:
     """scp copies; it follows links, and has its own words for what went wrong."""
     failed(poor.run("cp", f"{name}:nothing", str(tmp_path / "x")), "nothing: No such file", "with rsync 3.1.3")
@@ -252,13 +255,6 @@ def test_without_rsync_here(poor: Sky, name: str, tree: Path, tmp_path: Path) ->
     assert {k: (v[0], v[2]) for k, v in picture(tmp_path / "back").items()} == {
         k: (v[0], v[2]) for k, v in picture(tree).items()
     }
-
-
-def test_without_rsync_here_and_without_users_there(poor: Sky, tree: Path) -> None:
-    """scp and sftp need their user in the image's /etc/passwd."""
-    failed(
-        poor.run("cp", str(tree), "busy:x"), "Connection closed", "with rsync 3.1.3 or newer here it works in any image"
-    )
 
 
 def test_rsync_the_verb(sky: Sky, poor: Sky, tree: Path, tmp_path: Path) -> None:
