@@ -35,7 +35,9 @@ class Krew:
     def env(self) -> dict[str, str]:
         home = self.root / "home"
         home.mkdir(parents=True, exist_ok=True)
-        path = f"{self.root / 'bin'}:{PROGRAMS}:{os.environ['PATH']}"
+        # without the one that pip has put into the virtual environment
+        others = [folder for folder in os.environ["PATH"].split(":") if not Path(folder, "kubectl-sky").exists()]
+        path = ":".join([str(self.root / "bin"), str(PROGRAMS), *others])
         return {
             "PATH": path,
             "HOME": str(home),
