@@ -80,12 +80,14 @@ def test_two_that_need_most_of_the_places_both_end(sky: Sky, launch: list[str]) 
 
 
 def test_two_that_wait_for_each_other_without_a_client_both_end(sky: Sky, slot: Slot, launch: list[str]) -> None:
-    """Their pods let go by themselves. The first has half of the places, then the second gets the others."""
+    """Their pods let go by themselves: each has half of the places, the first is the first to let go."""
     urgent = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": sky.namespace}}
     sky.kubectl("create", "-f", "-", stdin=json.dumps({**urgent, "value": 9, "preemptionPolicy": "Never"}))
     try:
-        first = manifests(sky, [*launch, "-c", "first"], {})
-        second = manifests(sky, [*launch, "-c", "second"], {"priorityClassName": sky.namespace})
+        first = manifests(sky, [*launch, "-c", "first", "--provision-timeout", "20s"], {})
+        second = manifests(
+            sky, [*launch, "-c", "second", "--provision-timeout", "10m"], {"priorityClassName": sky.namespace}
+        )
         slot.set(PLACES // 2)
         sky.kubectl("apply", "-f", "-", stdin=first)
         eventually("the first has half of the places", lambda: placed(sky) == PLACES // 2)
@@ -105,7 +107,7 @@ def manifests(sky: Sky, launch: list[str], pod: dict[str, str]) -> str:
     task = yaml.safe_load(Path(launch[1]).read_text())
     task["config"]["kubernetes"]["pod_config"]["spec"].update(pod)
     Path(launch[1]).write_text(yaml.safe_dump(task))
-    flags = ("--num-nodes", str(PLACES - 1), "-i", "0", "--provision-timeout", "20s")
+    flags = ("--num-nodes", str(PLACES - 1), "-i", "0")
     return sky.ok(*launch, *flags, "--dry-run=client", "--show-secrets", "-o", "yaml").out
 
 
