@@ -27,6 +27,7 @@ from nodes import Lost, Node
 
 TASK = wire.ETC + "/task.json"
 ORPHAN_SECONDS = 3600.0  # without the job that was announced: whoever launched this went away before saying it
+NODE_SECONDS = 5.0  # for a node that is only about to be up
 LINGER_SECONDS = 15.0  # for somebody to see the end of the last job before the pods go
 
 
@@ -97,7 +98,7 @@ class Agent:
         """On node 0, one after the other; the names of those that failed. No node runs any at its end then."""
         head, failed = self.queue.nodes[0], []
         for name, script, seconds in hooks.of(event):
-            clock = threading.Timer(seconds, head.signal, (name, signal.SIGKILL))
+            clock = threading.Timer(seconds, head.end, (name, 0))
             clock.start()
             try:
                 result = head.run(name, script, self._environment(), on_output)
@@ -110,7 +111,9 @@ class Agent:
         return failed
 
     def _environment(self):
-        """The newest job's, or what sessions have."""
+        """The newest job's, or what sessions have; nothing where the nodes do not know each other yet."""
+        if not all(node.up.wait(NODE_SECONDS) for node in self.queue.nodes):
+            return {}
         jobs = [job for job in self.queue.jobs.values() if job.places]
         return jobs[-1].environment(0, "run") if jobs else contract(self.task, self.queue.nodes, 0)
 

@@ -18,6 +18,7 @@ config:
   hooks:
     - {run: "echo stop hook of $SKYPILOT_NODE_RANK; exit 3", events: [stop]}
     - {run: "echo down hook", events: [down]}
+    - {run: "sleep 60", events: [down], timeout: 1}
     - {run: "echo preemption hook in $PWD $WHAT", events: [preemption], timeout: 20}
 envs: {WHAT: here}
 run: sleep 600
@@ -94,7 +95,8 @@ def test_hooks(sky: Sky, tmp_path: Path) -> None:
     said = sky.ok("stop", "h").err
     assert "stop hook of 0\n" in said and "of its hooks failed: hook.stop.1" in said
     sky.ok("start", "h")
-    assert "down hook\n" in sky.ok("down", "h").err
+    said = sky.ok("down", "h").err
+    assert "down hook\n" in said and "of its hooks failed: hook.down.3" in said
 
 
 def test_what_another_hand_left_behind_is_found_and_removed(sky: Sky) -> None:
