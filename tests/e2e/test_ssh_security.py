@@ -69,8 +69,8 @@ def test_no_port_is_open(tasks: Tasks) -> None:
     tables = [f"/proc/net/{name}" for name in ("tcp", "tcp6", "udp", "udp6")]
     seen = tasks.sky.ok("ssh", "single", "cat " + " ".join(tables)).out
     assert seen.count("local_address") == len(tables) and ports(seen) == set()
-    assert ports(tasks.inside("pair", 1, "cat", *tables)) == {2222}
-    assert ports(tasks.inside("pair", 0, "cat", *tables)) == set()
+    for rank in (0, 1):
+        assert ports(tasks.inside("pair", rank, "cat", *tables)) == {2222}
 
 
 @pytest.mark.parametrize("port", ("22", "2222"))
