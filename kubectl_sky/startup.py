@@ -154,6 +154,8 @@ class Startup:
         if pod["metadata"].get("deletionTimestamp"):
             return False
         statuses = pod.get("status", {}).get("containerStatuses") or []
+        if any(status.get("state", {}).get("terminated") for status in statuses):
+            return False  # it began, and has made room for others
         running = {status["name"] for status in statuses if status.get("state", {}).get("running")}
         for event in self.events:
             if event["reason"] == "Started" and event["involvedObject"]["name"] == name:
