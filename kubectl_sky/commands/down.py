@@ -92,10 +92,10 @@ def end(cluster: Cluster, things: Sequence[Thing], tasks: Sequence[str], seconds
     from kubectl_sky import hooking, hooks, teardown
     from kubectl_sky.ssh import keeping
 
-    keeping.taken_down(cluster, tasks)
     with Progress(f"Taking down {', '.join(tasks)}: {teardown.describe(things)}") as progress:
         hooking.run(cluster, [one.manifest for one in things if one.kind == "Job"], hooks.DOWN, progress)
         teardown.delete(cluster, things)
+        keeping.taken_down(cluster, tasks)  # now: an ssh-config at the same moment sees that they are on their way out
         if seconds is not None:
             teardown.wait(cluster, things, seconds, progress)
     for task in tasks:
