@@ -24,8 +24,8 @@ COLLECTIONS = {
     "HTTPRoute": "/apis/gateway.networking.k8s.io/v1/namespaces/{}/httproutes",
     "Pod": "/api/v1/namespaces/{}/pods",
 }
-# only some clusters have them, or let everybody read them
 KEPT = "kubectl-sky/outlives-its-job"  # annotation of a claim whose Job was ended for a new one of the same name
+# only some clusters have them, or let everybody read them
 OPTIONAL = ("ResourceClaimTemplate", "PersistentVolumeClaim", "Ingress", "HTTPRoute")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kubectl_sky.cluster_objects import KEPT
+from kubectl_sky.cluster_objects import KEPT, finished
 from kubectl_sky.teardown import Thing
 
 
@@ -34,7 +34,9 @@ def of(things: Sequence[Thing], now: datetime, age: timedelta) -> list[Leftover]
 def broken(things: Sequence[Thing]) -> dict[str, list[str]]:
     """Of the clusters that miss some of their objects: which. Their pods cannot start again."""
     there = {(thing.kind, thing.name) for thing in things}
-    clusters = [thing for thing in things if thing.kind == "Job" and thing.name == thing.task and not _ended(thing)]
+    clusters = [
+        thing for thing in things if thing.kind == "Job" and thing.name == thing.task and not finished(thing.manifest)
+    ]
     wanted = {thing.task: [("Secret", f"{thing.task}-sky"), ("ConfigMap", f"{thing.task}-sky")] for thing in clusters}
     gone = {task: [f"{kind.lower()}/{name}" for kind, name in all_ if (kind, name) not in there]
             for task, all_ in wanted.items()}  # fmt: skip
@@ -54,8 +56,3 @@ def _why(thing: Thing, jobs: set[str], tasks: set[str]) -> str | None:
 
 def _created(thing: Thing) -> datetime:
     return datetime.fromisoformat(thing.manifest["metadata"]["creationTimestamp"].replace("Z", "+00:00"))
-
-
-def _ended(thing: Thing) -> bool:
-    conditions = thing.manifest.get("status", {}).get("conditions") or []
-    return any(one["type"] in ("Complete", "Failed") and one["status"] == "True" for one in conditions)
