@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kubectl_sky.commands.endflags import EVERYTHING, TIMEOUT, WANTED, YES
 from kubectl_sky.errors import Failure, UsageError
 from kubectl_sky.output import Progress, can_ask, confirm, near, parse_duration
 from kubectl_sky.overview import is_glob
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 
 def down(
     ctx: typer.Context,
-    wanted: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or globs")] = None,
-    everything: Annotated[bool, typer.Option("-a", "--all", help="All clusters of the namespace")] = False,
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask")] = False,
+    wanted: WANTED = None,
+    everything: EVERYTHING = False,
+    yes: YES = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until all is gone")] = True,
-    timeout: Annotated[str, typer.Option("--timeout", metavar="TIME", help="How long to wait, e.g. 30s or 5m")] = "2m",
+    timeout: TIMEOUT = "2m",
     everywhere: Annotated[bool, typer.Option("-A", "--all-namespaces", hidden=True)] = False,
 ) -> int:
     """Take clusters down, and all that belongs to them.

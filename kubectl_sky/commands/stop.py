@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kubectl_sky.commands.down import agreed, limit
+from kubectl_sky.commands.endflags import EVERYTHING, TIMEOUT, WANTED, YES
 from kubectl_sky.errors import UsageError
 from kubectl_sky.output import Progress
 from kubectl_sky.overview import is_glob
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 
 def stop(
     ctx: typer.Context,
-    wanted: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or globs")] = None,
-    everything: Annotated[bool, typer.Option("-a", "--all", help="All clusters of the namespace")] = False,
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask")] = False,
+    wanted: WANTED = None,
+    everything: EVERYTHING = False,
+    yes: YES = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the pods are gone")] = True,
-    timeout: Annotated[str, typer.Option("--timeout", metavar="TIME", help="How long to wait, e.g. 30s or 5m")] = "2m",
+    timeout: TIMEOUT = "2m",
 ) -> int:
     """End the pods of clusters and keep the rest: named volumes, and what start needs. What runs in them ends.
 
