@@ -18,13 +18,8 @@ if TYPE_CHECKING:
 
 Words = list[tuple[str, str]]  # candidates, each with a description or ""
 
-FILES, NO_SPACE, NO_FILES, ENDINGS, FOLDERS = (
-    0,
-    2 | 4,
-    4,
-    8,
-    16,
-)  # Cobra's directives; 8 and 16 name endings, folders
+# Cobra's directives; 8 and 16 name endings, folders
+FILES, NO_SPACE, NO_FILES, ENDINGS, FOLDERS = 0, 2 | 4, 4, 8, 16
 PATIENCE = "2s"  # for the cluster: the user waits with a finger on the tab key
 
 # what follows a verb: of the first word, and of each after it
@@ -38,12 +33,6 @@ ARGUMENTS: dict[str, tuple[str, str]] = {
     "validate": (TASK, TASK),
     "dev": (EITHER, TASK),
     **dict.fromkeys(("cp", "rsync"), (PATHS, PATHS)),
-}
-VALUES = {
-    "--wait-for": ("jobs_and_ssh", "jobs", "none"),
-    "--dry-run": ("client", "server"),
-    "--expose": ("loadbalancer", "ingress", "gateway", "clusterip", "none"),
-    **dict.fromkeys(("-o", "--output"), ("wide", "json", "yaml", "name")),
 }
 
 
@@ -136,13 +125,25 @@ def _connection_value(scan: cli.Scan, before: list[str], field: str) -> tuple[Wo
 
 
 def _value(flag: str, scan: cli.Scan) -> tuple[Words, int]:
-    if flag in VALUES:
-        return [(value, "") for value in VALUES[flag]], NO_FILES
+    if flag in (values := _values()):
+        return [(value, "") for value in values[flag]], NO_FILES
     if flag in ("-c", "--cluster-name"):
         return _names(scan.connection()), NO_FILES
     if flag in ("--gpus", "--gpu"):
         return _gpus(scan.connection()), NO_FILES
     return [], FOLDERS if flag == "--workdir" else FILES
+
+
+def _values() -> dict[str, Sequence[str]]:
+    from kubectl_sky import resources
+    from kubectl_sky.parts import ports
+
+    return {
+        "--wait-for": resources.WAIT_FOR,
+        "--dry-run": ("client", "server"),
+        "--expose": ports.WAYS,
+        **dict.fromkeys(("-o", "--output"), ("wide", "json", "yaml", "name")),
+    }
 
 
 # -- what the cluster says ------------------------------------------------------------------------------------------

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 RSYNC = ("rsync", "-rlpt", "-s", "--partial-dir=.kubectl-sky-partial", "--modify-window=-1")
 PROGRESS = ("--human-readable", "--info=progress2")
 NEEDED = (3, 1, 3)  # the rsync that has all of these
+# The other side's words come before its end; without it they come over ssh's stderr, and ssh is killed at once
+ORDERLY, ORDERLY_SINCE = "--stderr=client", (3, 2, 3)
 SCP = ("scp", "-r", "-p")
 CUT = (10, 12, 30, 35, 255)  # rsync's exit codes when the connection ends
-FILE_TROUBLE = 11  # when the receiver ends by it (a full disk), its words are lost at times: a second attempt has them
 TRIES, PAUSE, GOOD = 5, 2.0, 30.0  # in a row; s between them; s after which a connection does not count as a failed one
 
 # rsync: [sender] link_stat "/root/x" failed: No such file or directory (2)
@@ -60,8 +61,7 @@ def copy(cluster: Cluster, wanted: Copy, node: int | None = None, quiet: bool = 
             code, troubles, said = run(way, wanted, quiet)
         if code == EXIT_INTERRUPT:
             raise Failure("stopped", f"this goes on from there: {again}", EXIT_INTERRUPT)
-        unsaid = code == FILE_TROUBLE and not troubles and not tries
-        if not unsaid and (troubles or code not in CUT):
+        if troubles or code not in CUT:
             # ssh-proxy's last words are not the reason where there is a better one
             rest = [line for line in said if not (troubles and line.startswith("error: "))]
             print("".join(f"{line}\n" for line in rest), end="", file=sys.stderr)
@@ -69,8 +69,7 @@ def copy(cluster: Cluster, wanted: Copy, node: int | None = None, quiet: bool = 
                 return
             raise _failure(troubles, code)
         tries = 1 if time.monotonic() - began > GOOD else tries + 1
-        if not unsaid:
-            print(f"{_reason(said)}; going on", file=sys.stderr)
+        print(f"{_reason(said)}; going on", file=sys.stderr)
         time.sleep(PAUSE)
     raise Failure(f"the connection to {name} broke {TRIES} times", f"this goes on from there: {again}")
 
@@ -109,14 +108,19 @@ def is_folder(way: Way, place: Place) -> bool:
     return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True).stdout.startswith(b"d")
 
 
-@functools.cache
 def has_rsync() -> bool:
     """Whether this machine has an rsync that is new enough; macOS' own is not."""
     if not shutil.which("rsync"):
         return False
+    return _version() >= NEEDED
+
+
+@functools.cache
+def _version() -> tuple[int, ...]:
+    """Of this machine's rsync; () when it does not say."""
     said = subprocess.run(["rsync", "--version"], capture_output=True, text=True).stdout
     found = re.match(r"rsync +version v?(\d+)\.(\d+)\.(\d+)", said)
-    return bool(found) and tuple(map(int, found.groups())) >= NEEDED  # type: ignore[union-attr]
+    return tuple(map(int, found.groups())) if found else ()
 
 
 def run(way: Way, wanted: Copy, quiet: bool) -> tuple[int, list[str], list[str]]:
@@ -124,7 +128,8 @@ def run(way: Way, wanted: Copy, quiet: bool) -> tuple[int, list[str], list[str]]
     words = [f"{way.host}:{one.argument()}" if one.name else one.argument() for one in (*wanted.sources, wanted.target)]
     if has_rsync():
         progress = PROGRESS if sys.stdout.isatty() and not quiet else ()
-        argv = [*RSYNC, *progress, "-e", way.shell, "--", *words]
+        orderly = (ORDERLY,) if _version() >= ORDERLY_SINCE else ()
+        argv = [*RSYNC, *orderly, *progress, "-e", way.shell, "--", *words]
     else:
         argv = [*SCP, *(["-q"] if quiet else []), "-F", way.config, "--", *words]
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)

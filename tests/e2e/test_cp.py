@@ -63,7 +63,7 @@ def tree(tmp_path: Path) -> Path:
     (top / "empty").mkdir(mode=0o700)
     (top / "link").symlink_to("script")
     (top / "nowhere").symlink_to("/no/such")
-    for name in ("link", "nowhere"):  # rsync -a by itself compares seconds: a link made in this one would keep its own time
+    for name in ("link", "nowhere"):  # old: rsync -a compares seconds, and a link made in that one keeps its own time
         os.utime(top / name, ns=(0, 1_500_000_000_987_654_321), follow_symlinks=False)
     return top
 
