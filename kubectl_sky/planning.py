@@ -80,7 +80,7 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
             **ports.told(task.resources.ports, options.exposure),
         },
     )
-    room = SECRET_LIMIT - 8192 - len(json.dumps(job))
+    room = SECRET_LIMIT - 8192 - len(json.dumps(job or podspec.variables(task)))
     if room < 0:
         raise UsageError(
             "setup, run and envs are too large together: at most 1 MB", "put what is large into the workdir"

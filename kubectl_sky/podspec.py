@@ -122,17 +122,21 @@ def has_secrets(plan: Plan) -> bool:
 
 def job_spec(task: Task, tty: Tty | None = None) -> dict[str, Any]:
     """What the agent in the pod is told to run."""
-    envs = {**({"TERM": tty.term} if tty else {}), **task.envs, **task.secrets}
     return {
         "name": task.name,
         "setup": task.setup,
         "run": task.run,
-        "envs": {k: v for k, v in envs.items() if k not in DOCKER_LOGIN},
+        "envs": {**({"TERM": tty.term} if tty else {}), **variables(task)},
         "gpus": needs.gpus(task),
         "num_nodes": task.num_nodes,
         "tty": [tty.rows, tty.columns] if tty else None,
         "priority": task.resources.priority,
     }
+
+
+def variables(task: Task) -> dict[str, str]:
+    """Its own, as its job and, before one is there, sessions have them."""
+    return {k: v for k, v in {**task.envs, **task.secrets}.items() if k not in DOCKER_LOGIN}
 
 
 def _labelled(plan: Plan, manifest: Mapping[str, Any]) -> Manifest:
@@ -161,6 +165,7 @@ def _secret(plan: Plan) -> Manifest:
         "autostop": plan.autostop and plan.autostop.as_dict(),
         "expects": bool(plan.task.run or plan.task.setup),
         "job": plan.job,
+        "envs": {} if plan.job else variables(plan.task),
     }
     files = {
         "task.json": json.dumps(task),

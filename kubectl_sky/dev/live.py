@@ -33,7 +33,7 @@ class Live:
         self.watch, self.run, self.restart = watch, run, restart
         self._find = running.Head(cluster, name)
         self._head = ""  # node 0's pod
-        self._ready = Ready(lambda: uploading.to_nodes(cluster, self._head, nodes))
+        self._ready = Ready(lambda: uploading.to_nodes(cluster, self._head, nodes, at_work=True))
         self._checked = time.monotonic()
         self._failed = 0  # attempts in a row
         self._due = False  # the run is to start again

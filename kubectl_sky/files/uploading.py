@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kubectl_sky import sync
+from kubectl_sky import presence, sync
 from kubectl_sky.files import collect
 from kubectl_sky.files.stream import Stream
 
@@ -41,9 +41,11 @@ def send(cluster: Cluster, files: collect.Files, head: str, nodes: int, progress
     stream(lambda: to_nodes(cluster, head, nodes), files, progress)
 
 
-def to_nodes(cluster: Cluster, head: str, nodes: int) -> Stream:
-    """A connection to the receivers of all nodes."""
-    return to_receiver(cluster.kubectl("exec", "-i", head, "-c", "ssh", "--", *DISTRIBUTE, str(nodes)))
+def to_nodes(cluster: Cluster, head: str, nodes: int, at_work: bool = False) -> Stream:
+    """A connection to the receivers of all nodes; `at_work`: while it is open the pods are not idle."""
+    program = [*DISTRIBUTE, str(nodes)]
+    there = presence.counted(program) if at_work else program
+    return to_receiver(cluster.kubectl("exec", "-i", head, "-c", "ssh", "--", *there))
 
 
 def to_receiver(command: list[str]) -> Stream:

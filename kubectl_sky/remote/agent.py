@@ -115,7 +115,11 @@ class Agent:
         if not all(node.up.wait(NODE_SECONDS) for node in self.queue.nodes):
             return {}
         jobs = [job for job in self.queue.jobs.values() if job.places]
-        return jobs[-1].environment(0, "run") if jobs else contract(self.task, self.queue.nodes, 0)
+        return jobs[-1].environment(0, "run") if jobs else self._first_variables(0)
+
+    def _first_variables(self, rank):
+        """Of a node that no job has been on."""
+        return {**self.task.get("envs", {}), **contract(self.task, self.queue.nodes, rank)}
 
     def _idle(self):
         self.idle.look()
@@ -159,7 +163,7 @@ class Agent:
                 node.up.wait()
         ssh = neighbours.described(nodes)
         for node in nodes:  # those that are away: their next job brings them
-            tell(node, {"op": "environment", "env": contract(self.task, nodes, node.rank), "ssh": ssh})
+            tell(node, {"op": "environment", "env": self._first_variables(node.rank), "ssh": ssh})
         for node in nodes:
             node.told.set()
 

@@ -13,19 +13,14 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from kubectl_sky import presence
 from kubectl_sky.errors import Failure, Unreachable, UsageError
 
 if TYPE_CHECKING:
     from kubectl_sky.api.connection import Connection
 
 EXIT = 255  # ssh's own for "no connection"
-# the fifo: see remote/people.py. Exit code 0 whatever happens: the session's own comes over ssh, and kubectl would
-# comment on any other
-SSHD_SCRIPT = """\
-exec 9<>/sky/run/people; echo + >&9
-/usr/sbin/sshd -i -e -f /sky/code/sshd_people.conf 9>&-
-echo - >&9; exit 0"""
-SSHD = ["/bin/sh", "-c", SSHD_SCRIPT]
+SSHD = presence.counted(["/usr/sbin/sshd", "-i", "-e", "-f", "/sky/code/sshd_people.conf"])
 # what kubectl says of a pod that was replaced: nothing of ssh's has been read then
 GONE = ("(NotFound)", "container not found", "cannot exec in", "completed pod", "not have a host assigned")
 # its words for a connection that broke -> ours

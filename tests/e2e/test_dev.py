@@ -127,6 +127,15 @@ def test_a_change_is_there_within_a_second(sky: Sky, dev: Lines, work: Path) -> 
     dev.stop()
 
 
+def test_the_idle_clock_waits(sky: Sky, work: Path) -> None:
+    sky.ok("launch", "-c", "idle", "--cpus", "0.1", "-i", "60")
+    lines = Lines(Sky(sky.namespace, sky.kubeconfig, sky.env, work).start("dev", "idle"))
+    eventually("somebody is at work", lambda: "left" not in sky.ok("status", "idle").out, 20)
+    lines.stop()
+    eventually("nobody is", lambda: "59m left" in sky.ok("status", "idle").out, 20)
+    sky.ok("down", "idle")
+
+
 def test_all_kinds_of_changes(sky: Sky, dev: Lines, work: Path) -> None:
     """Deleted, renamed, ignored, many at once; and what only the task has stays."""
     there(sky, "echo result > src/result; echo trained > src/model")

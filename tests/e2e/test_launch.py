@@ -53,6 +53,13 @@ def test_hello_from_a_file(sky: Sky, tmp_path: Path) -> None:
     assert "succeeded" in result.err
 
 
+def test_sessions_have_the_variables_of_a_task_without_a_job(sky: Sky, tmp_path: Path) -> None:
+    sky.ok("launch", task_file(tmp_path, name="bare", envs={"MINE": "a b"}, secrets={"KEY": "xyz"}))
+    shown = 'echo "$MINE $KEY $SKYPILOT_NODE_RANK"'
+    eventually("they are told", lambda: sky.ok("ssh", "bare", shown).out == "a b xyz 0\n", 10)
+    assert sky.ok("queue", "bare").out.splitlines()[1:] == []
+
+
 def test_hello_from_stdin(sky: Sky) -> None:
     text = "name: hello\nresources: {cpus: 0.1}\nrun: echo from stdin\n"
     done = sky.run("launch", "-", stdin=text)

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from kubectl_sky import presence
 from kubectl_sky.remote import wire
-from kubectl_sky.ssh import proxy
 
 REMOTE = Path(wire.__file__).parent
 AT_ONCE = {"minutes": 0, "wait_for": "jobs", "down": True}
@@ -261,9 +261,8 @@ def test_connections_of_people_are_counted(pod: Pod) -> None:
         return info()["session_ended"]
 
     def connection() -> subprocess.Popen[bytes]:
-        script = proxy.SSHD_SCRIPT.replace("/sky/run", str(pod.root))
-        script = script.replace("/usr/sbin/sshd -i -e -f /sky/code/sshd_people.conf", "cat")
-        return subprocess.Popen(["/bin/sh", "-c", script], stdin=subprocess.PIPE)
+        argv = [word.replace("/sky/run", str(pod.root)) for word in presence.counted(["cat"])]
+        return subprocess.Popen(argv, stdin=subprocess.PIPE)
 
     assert until(0) is None
     first, second = connection(), connection()
