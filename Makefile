@@ -34,10 +34,12 @@ unit golden e2e: $(BIN)/shiv
 bench: $(BIN)/shiv
 	$(BIN)/python tests/bench/bench.py
 
-## reference: docs/reference.md and docs/task-yaml.md from the program's own help and table of fields
+## reference: the pages of docs/ that are made from the program's own help, table of fields and outputs
 reference: $(BIN)/shiv
 	$(BIN)/python scripts/make_reference.py
 	$(BIN)/python scripts/make_task_yaml.py
+	$(BIN)/python scripts/make_output.py
+	$(BIN)/python scripts/make_errors.py
 
 ## cluster-up, cluster-down: the cluster for tests, three nodes
 cluster-up: $(BIN)/shiv

@@ -95,6 +95,9 @@ def run(argv: Sequence[str], given: Scan) -> int:
         else:
             print(overview(program))
             return 0
+    if words[0] == "options":
+        print(options(program))
+        return 0
     if words[0] == "--version":
         words = ["version", "--client"]
     name, rest = find_verb(words, given)
@@ -140,6 +143,8 @@ def invoke(verb: Verb, title: str, args: list[str], given: Scan) -> int:
             code = command.invoke(context)
     except typer.Exit as done:
         return done.exit_code
+    except typer._click.exceptions.NoSuchOption as error:
+        raise given.unknown(error.option_name, takes_value(command), f"{title} --help") from None
     except typer._click.exceptions.UsageError as error:
         text = error.format_message().rstrip(".")
         raise UsageError(text[:1].lower() + text[1:], f"see: {title} --help") from None
@@ -190,7 +195,7 @@ class Scan:
                 return args
             word = args.pop(0)
             if not self._take(word, args):
-                raise UsageError(f"unknown flag {word} before the verb", "see: kubectl sky --help")
+                raise self.unknown(word, {}, "kubectl sky --help")
         return args
 
     def after_verb(self, args: list[str], own: Mapping[str, bool], command_after: int | None) -> list[str]:
@@ -221,6 +226,15 @@ class Scan:
                 kept.append(word)
         return kept
 
+    def unknown(self, word: str, own: Mapping[str, bool], more: str) -> UsageError:
+        """What to say of a flag that is neither the verb's own nor one of the connection."""
+        import difflib
+
+        name = word.partition("=")[0]
+        near = difflib.get_close_matches(name, [*own, *self.flags], n=2, cutoff=0.7)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        return UsageError(f"there is no flag {name} here", f"{hint}see: {more}")
+
     def _take(self, word: str, args: list[str]) -> bool:
         """Take `word` (and its value from `args`) if it is a connection flag."""
         name, equals, value = word.partition("=")
@@ -239,6 +253,8 @@ class Scan:
                 if not args:
                     raise UsageError(f"{name} needs a value: {name} {flag.metavar}")
                 value = args.pop(0)
+            if flag.field == "colour":
+                use_colour(value)
             self.values[flag.field] = (*self.values.get(flag.field, ()), value) if flag.repeat else value
         return True
 
@@ -248,6 +264,16 @@ class Scan:
         if not value.isdigit():
             raise UsageError(f"{name} needs a number, e.g. -v=6")
         self.values["verbosity"] = int(value)
+
+
+def use_colour(when: str) -> None:
+    """--color, for this process and those that it starts, in the way that all programs understand."""
+    if when not in ("auto", "always", "never"):
+        raise UsageError(f"--color {when}: there is no such value", "--color takes: auto, always, never")
+    if when != "auto":
+        os.environ.pop("NO_COLOR", None)
+        os.environ.pop("FORCE_COLOR", None)
+        os.environ["FORCE_COLOR" if when == "always" else "NO_COLOR"] = "1"
 
 
 def value_follows(word: str, own: Mapping[str, bool]) -> bool | None:
@@ -295,12 +321,19 @@ def overview_of(name: str, program: str) -> str:
     return "\n".join([*lines, "", f"More of each: {program} {found[0]} --help"])
 
 
+def options(program: str) -> str:
+    """All flags that every verb takes, as `kubectl options` lists kubectl's."""
+    lines = ["These can be given to every verb, at any place:", ""]
+    lines += [f"  {left:<34} {right}" for left, right in connection_help(every=True)]
+    return "\n".join([*lines, "", f"Usage: {program} [FLAGS] VERB [FLAGS]"])
+
+
 def overview(program: str) -> str:
     """Help without a verb: needs no import, so it is there at once."""
     lines = [ABOUT, "", EXAMPLES.replace("kubectl sky", program)]
     for group in dict.fromkeys(verb.group for verb in VERBS.values()):
         lines += ["", f"{group}:"]
         lines += [f"  {name:<14} {verb.help}" for name, verb in VERBS.items() if verb.group == group]
-    lines += ["", "Kubernetes connection (with every verb, at any place):"]
+    lines += ["", f"Kubernetes connection (with every verb, at any place; `{program} options` has all):"]
     lines += [f"  {left:<30} {right}" for left, right in connection_help()]
     return "\n".join([*lines, "", f"Usage: {program} VERB [FLAGS]; more of each: {program} VERB --help"])

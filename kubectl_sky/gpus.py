@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Sequence
+import queue
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import accelerators, quantity, resources
+from kubectl_sky import accelerators, live, quantity, resources
+from kubectl_sky.api import watching
 from kubectl_sky.capacity import device_request, inventory
 from kubectl_sky.capacity.inventory import Inventory
 from kubectl_sky.capacity.nodes import Device, Node
 from kubectl_sky.capacity.usage import Usage
-from kubectl_sky.errors import Failure, UsageError
+from kubectl_sky.errors import ClusterFailure, Failure, UsageError
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
@@ -76,6 +78,24 @@ def gather(clusters: Sequence[Cluster]) -> list[Listing]:
         else:
             listings.append(listing(cluster.context, answer.result()))
     return listings
+
+
+def changes(clusters: Sequence[Cluster]) -> Iterator[list[Listing]]:
+    """What `gather` says now, and again after nodes changed, or pods that hold something; for ever."""
+    events: watching.Events = queue.Queue()
+    for cluster in clusters:
+        for kind, path, only in (("node", "/api/v1/nodes", None), ("pod", "/api/v1/pods", inventory.PLACED)):
+            params = {} if only is None else {"fieldSelector": only}
+            try:
+                version = cluster.get(path, limit=1)["metadata"]["resourceVersion"]
+            except ClusterFailure:
+                continue  # `gather` says what may not be read
+            watching.start(cluster, [(kind, path, {**params, "resourceVersion": version})], events)
+    yield gather(clusters)
+    for news in live.settled(events, None, quiet=0.5):
+        for _, error in (one for one in news if one[0] == "failure"):
+            raise error
+        yield gather(clusters)
 
 
 def listing(context: str, there: Inventory) -> Listing:

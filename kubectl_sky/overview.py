@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import autostop, names
+from kubectl_sky import autostop, live, names
 from kubectl_sky.diagnosis import state
 from kubectl_sky.errors import ApiError, Expired, Failure
 
@@ -126,7 +126,7 @@ class Board:
     def rows(self, patterns: Sequence[str] = ()) -> list[Row]:
         """The tasks whose names match one of the globs (none: all), by namespace and name."""
         of_job: dict[str, list[Object]] = {}
-        for pod in self.things["Pod"].values():
+        for pod in list(self.things["Pod"].values()):  # another thread may be taking news
             of_job.setdefault((pod["metadata"].get("labels") or {}).get(CONTROLLER_UID, ""), []).append(pod)
         jobs = sorted(self.things["Job"].items(), key=lambda one: _place(one[1]))
         chosen = [(uid, job) for uid, job in jobs if not patterns or matches(job["metadata"]["name"], patterns)]
@@ -140,25 +140,31 @@ class Board:
     def job_names(self) -> list[str]:
         return sorted({job["metadata"]["name"] for job in self.things["Job"].values()})
 
-    def changes(self) -> Iterator[None]:
-        """Yields after each change in the cluster, for ever."""
+    def changes(self, tick: float | None = None) -> Iterator[None]:
+        """Yields after each change in the cluster, for ever; also when nothing changed for a `tick`."""
         while True:
             events: queue.Queue[tuple[str, Any]] = queue.Queue()
             for kind in self.paths:
                 threading.Thread(target=self._follow, args=(kind, events), daemon=True).start()
-            for kind, event in iter(events.get, None):
-                if isinstance(event, Expired):
+            for news in live.settled(events, tick, quiet=0.2 if tick else 0):
+                expired = any(isinstance(event, Expired) for _, event in news)
+                if expired:
                     self.load()
-                    yield
-                    break
-                if isinstance(event, Exception):
-                    raise event
-                uid = event["object"]["metadata"]["uid"]
-                if event["type"] == "DELETED":
-                    self.things[kind].pop(uid, None)
                 else:
-                    self.things[kind][uid] = event["object"]
+                    self._take(news)
                 yield
+                if expired:
+                    break
+
+    def _take(self, news: Sequence[tuple[str, Any]]) -> None:
+        for kind, event in news:
+            if isinstance(event, Exception):
+                raise event
+            uid = event["object"]["metadata"]["uid"]
+            if event["type"] == "DELETED":
+                self.things[kind].pop(uid, None)
+            else:
+                self.things[kind][uid] = event["object"]
 
     def _follow(self, kind: str, events: queue.Queue[tuple[str, Any]]) -> None:
         labels, version = self.selectors[kind], self.versions[kind]

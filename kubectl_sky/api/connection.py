@@ -49,14 +49,15 @@ FLAGS = (
     Flag("--password", "password", "PASSWORD", "Password for basic authentication"),
     Flag("--cache-dir", "cache_dir", "DIR", "Cache directory (passed on to kubectl)"),
     Flag("--v", "verbosity", "N", "Verbosity: 6 and more shows requests", True, "-v", for_kubectl=False),
+    Flag("--color", "colour", "WHEN", "auto, always or never ($NO_COLOR, $FORCE_COLOR)", True, for_kubectl=False),
 )
 
 
-def connection_help() -> list[tuple[str, str]]:
-    """The first-tier connection flags as two columns."""
+def connection_help(every: bool = False) -> list[tuple[str, str]]:
+    """The connection flags as two columns: the first tier, or `every` one."""
     rows = []
     for flag in FLAGS:
-        if flag.first:
+        if flag.first or every:
             names = ", ".join(name for name in (flag.short, flag.name) if name)
             rows.append((f"{names} {flag.metavar}" if flag.metavar else names, flag.help))
     return rows
@@ -86,6 +87,7 @@ class Connection:
     password: str | None = None
     cache_dir: str | None = None
     verbosity: int = 0
+    colour: str = "auto"
 
     def command(self, verb: str, words: str = "") -> str:
         """A `kubectl sky` command to paste that goes to the same place."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,7 @@ from kubectl_sky.output import Format, dump, table
 
 if TYPE_CHECKING:
     from kubectl_sky.gpus import Listing
+    from kubectl_sky.kube import Cluster
 
 
 def gpus(
@@ -22,6 +24,7 @@ def gpus(
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FORMAT", help="wide, name, json or yaml")
     ] = None,
+    watch: Annotated[bool, typer.Option("-w", "--watch", help="Go on, and show what changes")] = False,
 ) -> int:
     """Show the GPUs of the cluster, how many are free, and on which nodes.
 
@@ -30,24 +33,53 @@ def gpus(
       kubectl sky gpus
       kubectl sky gpus H100 --all-contexts
       kubectl sky gpus -o json
+      kubectl sky gpus -w               # drawn anew when nodes or pods change, until Ctrl-C
     """
     form = Format.parse(output, Format.WIDE, Format.NAME, Format.JSON, Format.YAML)
     from kubectl_sky import gpus as found
     from kubectl_sky.choosing import contexts
 
-    listings = found.gather(contexts(ctx.obj, everywhere))
-    listings = [found.only(one, names or ()) for one in listings]
-    if form in (Format.JSON, Format.YAML):
-        print(dump({"contexts": [found.document(one) for one in listings]}, form), end="")
-    elif form is Format.NAME:
-        print("".join(f"{name}\n" for name in sorted({kind.name for one in listings for kind in one.kinds})), end="")
-    else:
-        for position, one in enumerate(listings):
-            print("\n" * (position > 0) + text(one, form is Format.WIDE, heading=len(listings) > 1), end="")
-    for one in listings:
-        for line in one.notes:
-            print(f"note: {line}" if len(listings) == 1 else f"note: {one.context}: {line}", file=sys.stderr)
+    clusters = contexts(ctx.obj, everywhere)
+    listings = [found.only(one, names or ()) for one in found.gather(clusters)]
+    if watch:
+        return go_on(clusters, names or (), form)
+    print(shown(listings, form), end="")
+    for line in notes(listings):
+        print(line, file=sys.stderr)
     return 0 if any(one.answered for one in listings) else 1
+
+
+def go_on(clusters: Sequence[Cluster], names: Sequence[str], form: Format) -> int:
+    """--watch: until Ctrl-C. Without a terminal all is printed again at each change."""
+    from kubectl_sky import gpus as found
+    from kubectl_sky import live
+
+    view, said = live.Live(), ""
+    for everything in found.changes(clusters):
+        listings = [found.only(one, names) for one in everything]
+        now = shown(listings, form)
+        if view.on and form in (Format.TABLE, Format.WIDE):
+            view.draw("\n".join([now.rstrip("\n"), *notes(listings)]))
+        elif now != said:
+            print(f"{said and chr(10)}{now}" if form in (Format.TABLE, Format.WIDE) else now, end="", flush=True)
+        said = now
+    return 0
+
+
+def shown(listings: Sequence[Listing], form: Format) -> str:
+    from kubectl_sky import gpus as found
+
+    if form in (Format.JSON, Format.YAML):
+        return dump({"contexts": [found.document(one) for one in listings]}, form)
+    if form is Format.NAME:
+        return "".join(f"{name}\n" for name in sorted({kind.name for one in listings for kind in one.kinds}))
+    return "\n".join(text(one, form is Format.WIDE, heading=len(listings) > 1) for one in listings)
+
+
+def notes(listings: Sequence[Listing]) -> list[str]:
+    """What could not be read."""
+    where = len(listings) > 1
+    return [f"note: {one.context + ': ' if where else ''}{line}" for one in listings for line in one.notes]
 
 
 def text(one: Listing, wide: bool, heading: bool) -> str:

@@ -14,10 +14,16 @@ from kubectl_sky.output import Format, age, duration, listing, table
 from kubectl_sky.remote import wire
 
 if TYPE_CHECKING:
+    from kubectl_sky.overview import Board
     from kubectl_sky.queues import Queue
 
 HEADERS = ("id", "name", "submitted", "started", "duration", "resources", "status")
 WIDE = ("nodes", "log", "reason")
+# of what the agent keeps, what is said to scripts
+TOLD = (
+    "id", "name", "tty", "status", "exit", "reason", "rank", "submitted", "started", "ended", "resources", "priority",
+    "places",
+)  # fmt: skip
 
 
 def queue(
@@ -28,6 +34,7 @@ def queue(
     skip_finished: Annotated[bool, typer.Option("-s", "--skip-finished", help="Only jobs that wait or run")] = False,
     output: Annotated[str | None, typer.Option("-o", "--output", metavar="FORMAT", help="wide, json or yaml")] = None,
     no_headers: Annotated[bool, typer.Option("--no-headers", help="Without the line of headers")] = False,
+    watch: Annotated[bool, typer.Option("-w", "--watch", help="Go on, and show what changes")] = False,
 ) -> int:
     """List the jobs of clusters that are up: what runs, what waits and for what, what has ended.
 
@@ -36,6 +43,7 @@ def queue(
       kubectl sky queue train
       kubectl sky queue -s              # of all clusters, only what waits or runs
       kubectl sky queue train -o wide   # with nodes, log files and reasons
+      kubectl sky queue -w              # drawn anew at each change, until Ctrl-C
     """
     from kubectl_sky import kube, queues
     from kubectl_sky.commands.status import missing
@@ -48,11 +56,12 @@ def queue(
     board.load()
     rows = board.rows(wanted or ())
     missing(wanted or (), rows, board.job_names(), cluster, everywhere=False)
+    if watch:
+        return go_on(board, wanted or (), form, skip_finished, not no_headers)
     up = [row for row in rows if row.state.phase == UP]
     found = queues.read(cluster, [row.name for row in up])
     if form in (Format.JSON, Format.YAML):
-        jobs = [{"cluster": one.task, **job} for one in found for job in chosen(one, skip_finished)]
-        print(listing(jobs, form), end="")
+        print(listing([as_dict(one, job) for one in found for job in chosen(one, skip_finished)], form), end="")
     else:
         show(found, form is Format.WIDE, skip_finished, not no_headers)
     for row in rows:
@@ -71,6 +80,16 @@ def chosen(found: Queue, skip_finished: bool) -> list[dict[str, Any]]:
 
 
 def show(found: Sequence[Queue], wide: bool, skip_finished: bool, headers: bool) -> None:
+    text = tabular(found, wide, skip_finished, headers)
+    print(text, end="")
+    if found and not text:
+        print("No jobs.", file=sys.stderr)
+    waiting = [job for one in found for job in one.jobs if job["status"] == "PENDING" and job["reason"]]
+    if waiting and not wide:
+        print(f"Job {waiting[0]['id']} is {waiting[0]['reason']}", file=sys.stderr)
+
+
+def tabular(found: Sequence[Queue], wide: bool, skip_finished: bool, headers: bool) -> str:
     """One table for all; the cluster's name in front where there are several."""
     several = len(found) > 1
     rows = [
@@ -79,13 +98,34 @@ def show(found: Sequence[Queue], wide: bool, skip_finished: bool, headers: bool)
         for job in chosen(one, skip_finished)
     ]
     titles = [*(["cluster"] if several else []), *HEADERS, *(WIDE if wide else ())]
-    if rows:
-        print(table(rows, titles if headers else ()), end="")
-    elif found:
-        print("No jobs.", file=sys.stderr)
-    waiting = [job for one in found for job in one.jobs if job["status"] == "PENDING" and job["reason"]]
-    if waiting and not wide:
-        print(f"Job {waiting[0]['id']} is {waiting[0]['reason']}", file=sys.stderr)
+    return table(rows, titles if headers else ())
+
+
+def go_on(board: Board, wanted: Sequence[str], form: Format, skip_finished: bool, headers: bool) -> int:
+    """--watch: until Ctrl-C."""
+    from kubectl_sky import live
+    from kubectl_sky.queue_watch import Queues
+
+    view, is_table, wide = live.Live(), form in (Format.TABLE, Format.WIDE), form is Format.WIDE
+    titles = ("cluster", *HEADERS, *(WIDE if wide else ()))
+    printed, objects = live.Rows(titles, ("submitted", "started", "duration"), headers), live.Objects()
+    for found in Queues(board, wanted).changes(view.tick if is_table else None):
+        jobs = {(one.task, job["id"]): (one, job) for one in found for job in chosen(one, skip_finished)}
+        if is_table and view.on:
+            view.draw(tabular(found, wide, skip_finished, headers) or "No jobs.")
+        elif is_table:
+            rows = {key: [one.task, *cells(job), *(more(job) if wide else ())] for key, (one, job) in jobs.items()}
+            printed.show(rows)
+        else:
+            objects_now = {key: as_dict(one, job) for key, (one, job) in jobs.items()}
+            if changed := objects.changed(objects_now):
+                print(listing([objects_now[key] for key in changed], form), end="", flush=True)
+    return 0
+
+
+def as_dict(one: Queue, job: dict[str, Any]) -> dict[str, Any]:
+    """For -o json and yaml."""
+    return {"cluster": one.task, **{key: job.get(key) for key in TOLD}}
 
 
 def cells(job: dict[str, Any]) -> list[str]:

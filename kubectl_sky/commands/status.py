@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kubectl_sky import cluster_objects
+from kubectl_sky import cluster_objects, live
 from kubectl_sky.commands import status_contexts, status_endpoints
 from kubectl_sky.diagnosis.hints import located
 from kubectl_sky.diagnosis.state import UNSCHEDULABLE, UP
@@ -38,7 +39,7 @@ def status(
     no_headers: Annotated[bool, typer.Option("--no-headers", help="Without the line of headers")] = False,
     ports: Annotated[bool, typer.Option("--endpoints", help="Where the ports of one cluster can be reached")] = False,
     port: Annotated[int | None, typer.Option("--endpoint", metavar="PORT", help="The address of one port")] = None,
-    watch: Annotated[bool, typer.Option("-w", "--watch", help="Go on, and print what changes")] = False,
+    watch: Annotated[bool, typer.Option("-w", "--watch", help="Go on, and show what changes")] = False,
 ) -> int:
     """List clusters and how they are.
 
@@ -65,10 +66,14 @@ def status(
     board = Board(cluster, None if everywhere else cluster.namespace, selector, reasons=bool(wanted) or why)
     board.load()
     printer = Printer(form, everywhere, not no_headers)
+    if why:
+        printer.below = lambda row: reason(row, cluster)
     rows = board.rows(wanted or ())
+    if watch:
+        missing(wanted or (), rows, board.job_names(), cluster, everywhere)
+        return go_on(board, printer, wanted or ())
     if why:
         rows = with_nodes(rows, board.events, cluster)
-        printer.below = lambda row: reason(row, cluster)
     if wanted or why or form is not Format.TABLE:
         rows = with_time_left(rows, cluster)
     printer.show(rows)
@@ -76,11 +81,27 @@ def status(
         explain(rows, cluster)
     missing(wanted or (), rows, board.job_names(), cluster, everywhere)
     if not rows and form in (Format.TABLE, Format.WIDE):
-        where = "any namespace" if everywhere else f"namespace {cluster.namespace}"
-        print(f"No clusters in {where}. To make one: kubectl sky launch task.yaml", file=sys.stderr)
-    if watch:
-        for _ in board.changes():
-            printer.show_changed(board.rows(wanted or ()))
+        print(nothing(cluster, everywhere), file=sys.stderr)
+    return 0
+
+
+def nothing(cluster: Cluster, everywhere: bool) -> str:
+    where = "any namespace" if everywhere else f"namespace {cluster.namespace}"
+    return f"No clusters in {where}. To make one: kubectl sky launch task.yaml"
+
+
+def go_on(board: Board, printer: Printer, wanted: Sequence[str]) -> int:
+    """--watch: until Ctrl-C."""
+    view, is_table = live.Live(), printer.form in (Format.TABLE, Format.WIDE)
+    printed, objects = live.Rows(printer.titles(), ("age",), printer.headers), live.Objects()
+    for _ in itertools.chain([None], board.changes(view.tick if is_table else None)):
+        rows = {(row.namespace, row.name): row for row in board.rows(wanted)}
+        if is_table and view.on:
+            view.draw(printer.text(list(rows.values())) or nothing(board.cluster, printer.everywhere))
+        elif is_table:
+            printed.show({key: printer.cells(row) for key, row in rows.items()})
+        elif changed := objects.changed({key: as_dict(row) for key, row in rows.items()}):
+            printer.show([rows[key] for key in changed])
     return 0
 
 
@@ -143,40 +164,25 @@ def missing(
 
 
 class Printer:
-    """Prints tasks in one format; as a watch, only the changed ones."""
+    """Tasks in one format."""
 
     def __init__(self, form: Format, everywhere: bool, headers: bool, contexts: bool = False):
         self.form, self.everywhere, self.headers, self.contexts = form, everywhere, headers, contexts
-        self.printed: dict[tuple[str, str], list[str]] = {}
         self.below: Callable[[Row], list[str]] = lambda row: []  # lines under a row
 
     def show(self, rows: Sequence[Row]) -> None:
-        if self.form in (Format.JSON, Format.YAML):
-            print(listing([as_dict(row) for row in rows], self.form), end="")
-        elif self.form is Format.NAME:
-            print("".join(f"job.batch/{row.name}\n" for row in rows), end="")
-        else:
-            headers = self.titles() if self.headers else ()
-            lines = table([self.cells(row) for row in rows], headers).splitlines()
-            print(*lines[: len(lines) - len(rows)], sep="\n", end="\n" if self.headers and rows else "")
-            for line, row in zip(lines[len(lines) - len(rows) :], rows, strict=True):
-                print(line, *(f"  {text}" for text in self.below(row)), sep="\n", flush=True)
-        self.printed |= {(row.namespace, row.name): self.cells(row) for row in rows}
+        print(self.text(rows), end="", flush=True)
 
-    def show_changed(self, rows: Sequence[Row]) -> None:
-        changed = [row for row in rows if self.printed.get((row.namespace, row.name), [])[:-1] != self.cells(row)[:-1]]
-        if not changed:
-            return
-        if self.form in (Format.TABLE, Format.WIDE):
-            # among the rows printed before, the columns stay where they were
-            lines = table(
-                [*self.printed.values(), *map(self.cells, changed)],
-                self.titles(),
-            )
-            print("\n".join(lines.splitlines()[-len(changed) :]), flush=True)
-        else:
-            self.show(changed)
-        self.printed |= {(row.namespace, row.name): self.cells(row) for row in rows}
+    def text(self, rows: Sequence[Row]) -> str:
+        if self.form in (Format.JSON, Format.YAML):
+            return listing([as_dict(row) for row in rows], self.form)
+        if self.form is Format.NAME:
+            return "".join(f"job.batch/{row.name}\n" for row in rows)
+        lines = table([self.cells(row) for row in rows], self.titles() if self.headers else ()).splitlines()
+        shown = lines[: len(lines) - len(rows)]
+        for line, row in zip(lines[len(lines) - len(rows) :], rows, strict=True):
+            shown += [line, *(f"  {text}" for text in self.below(row))]
+        return "".join(f"{line}\n" for line in shown)
 
     def titles(self) -> list[str]:
         return self.cells_of(HEADERS, WIDE, "namespace", "context")

@@ -3,7 +3,8 @@
 Requests over /sky/run/agent.sock, one a connection, a line of JSON with "op":
   submit   {spec, autostop, follow}       answers frames: STATE {id, ...}, and with `follow` all that follow says
   follow   {job, offset, tail, follow}    frames: STATE, DATA (rank, bytes), END {state}; job null is the newest
-  queue    {}                             {"jobs": [state, ...], "idle": {policy, left, sessions}}
+  queue    {watch}                        {"jobs": [state, ...], "idle": {policy, left, sessions}}; with `watch`, again
+                                          at each change, and now and then without one
   cancel   {jobs}                         {"jobs": [state, ...]}; null is all
   autostop {policy}                       {"idle": ...}; see idle.py; null is never
   hooks    {event}                        frames: DATA, END {"failed": [name, ...]}; see hooks.py
@@ -28,6 +29,7 @@ from nodes import Lost, Node
 TASK = wire.ETC + "/task.json"
 ORPHAN_SECONDS = 3600.0  # without the job that was announced: whoever launched this went away before saying it
 NODE_SECONDS = 5.0  # for a node that is only about to be up
+WATCH_SECONDS = 0.3  # between two looks at the jobs, each of which has a lock of its own
 LINGER_SECONDS = 15.0  # for somebody to see the end of the last job before the pods go
 
 
@@ -79,7 +81,15 @@ class Agent:
             self.changed.notify_all()
 
     def op_queue(self, conn, request):
-        wire.send_line(conn, {"jobs": [job.state for job in self.queue.jobs.values()], "idle": self._idle()})
+        said, beat = None, 0.0
+        while True:
+            jobs = [job.state for job in list(self.queue.jobs.values())]
+            if jobs != said or time.monotonic() > beat:
+                wire.send_line(conn, {"jobs": jobs, "idle": self._idle()})
+                said, beat = jobs, time.monotonic() + wire.BEAT_SECONDS
+            if not request.get("watch"):
+                return
+            time.sleep(WATCH_SECONDS)
 
     def op_cancel(self, conn, request):
         wire.send_line(conn, {"jobs": [job.state for job in self.queue.cancel(request.get("jobs"))]})

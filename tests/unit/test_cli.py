@@ -1,5 +1,7 @@
 """The command line: verbs, connection flags at any place, where a command begins, exit codes, speed of the help."""
 
+import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 from kubectl_sky import cli
 from kubectl_sky.api.connection import FLAGS, Connection
 from kubectl_sky.errors import UsageError
+from kubectl_sky.output import colour
 
 PROJECT = Path(__file__).parents[2]
 
@@ -88,7 +91,7 @@ def test_where_a_command_begins(line: str, after: int, left: list[str]) -> None:
 def test_flag_without_value() -> None:
     with pytest.raises(UsageError, match="-n needs a value"):
         scan("status -n")
-    with pytest.raises(UsageError, match="unknown flag --foo"):
+    with pytest.raises(UsageError, match="there is no flag --foo"):
         scan("--foo status")
 
 
@@ -163,9 +166,36 @@ def test_unknown_verb_and_option() -> None:
     assert done.stderr == "error: there is no verb 'lanch'\ndid you mean `kubectl sky launch`?\n"
     done = run("status", "--no-header")
     assert done.returncode == 2
-    assert "--no-headers" in done.stderr
+    assert done.stderr.splitlines() == [
+        "error: there is no flag --no-header here",
+        "did you mean --no-headers? see: kubectl sky status --help",
+    ]
+    for args in (("status", "--contxt", "x"), ("--contxt=x", "status")):  # also those that every verb has
+        done = run(*args)
+        assert done.returncode == 2 and "did you mean --context" in done.stderr
     assert "Traceback" not in done.stderr
     assert run("status", "-o", "xml").stderr.splitlines()[1] == "-o takes: table, wide, name, json, yaml"
+
+
+def test_all_connection_flags_are_listed() -> None:
+    done = run("options")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(f"{flag.name}" in done.stdout for flag in FLAGS)
+
+
+def test_colour_is_said_to_us_and_to_what_we_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    with io.StringIO() as pipe:
+        scan("status --color always")
+        assert (colour(pipe), "NO_COLOR" in os.environ) == (True, False)
+        scan("status --color=never")
+        assert (colour(pipe), os.environ.get("NO_COLOR"), "FORCE_COLOR" in os.environ) == (False, "1", False)
+        scan("status --color=auto")
+        assert not colour(pipe)
+    with pytest.raises(UsageError, match="--color red"):
+        scan("--color=red status")
+    assert scan("exec a ls --color", command_after=1)[1] == ["exec", "a", "--", "ls", "--color"]
 
 
 HEAVY = "{'kubernetes', 'rich', 'urllib3', 'requests', 'oauthlib'}"

@@ -47,6 +47,32 @@ def test_the_page_of_the_task_file_is_up_to_date() -> None:
     assert script.PAGE.read_text() == script.page(), "make reference"
 
 
+def test_the_page_of_messages_is_up_to_date() -> None:
+    script = load_script("make_errors")
+    assert script.PAGE.read_text() == script.page(), "make reference"
+
+
+def test_every_message_has_a_way_out() -> None:
+    script = load_script("make_errors")
+    found = script.messages()
+    assert len(found) > 300
+    assert [one.text for one in found if not script.way(one)] == [], "scripts/errors.yaml"
+    assert script.unused("causes") + script.unused("ways") == []
+
+
+def test_messages_that_users_see_are_on_the_page() -> None:
+    """The catalogue is read from the source: that it reads right is seen on messages that tests really provoke."""
+    page = (PROJECT / "docs" / "errors.md").read_text()
+    for text in (
+        "cannot reach the cluster at SERVER: connection refused",
+        "used more memory than its limit of",
+        "there is no verb NAME",
+        "ever run this task",
+        "the namespace's quota NAME is exceeded",
+    ):
+        assert text in page
+
+
 def test_the_tests_that_show_fields_exist() -> None:
     told = yaml.safe_load((PROJECT / "scripts/task_yaml.yaml").read_text())
     for path, (test, *_) in told.items():
