@@ -38,6 +38,7 @@ bench: $(BIN)/shiv
 reference: $(BIN)/shiv
 	$(BIN)/python scripts/make_reference.py
 	$(BIN)/python scripts/make_task_yaml.py
+	$(BIN)/python scripts/make_man.py
 	$(BIN)/python scripts/make_output.py
 	$(BIN)/python scripts/make_errors.py
 

@@ -18,6 +18,7 @@ SCRIPTS = Path(__file__).parent
 # kubernetes' models and APIs are 700 modules that kube.py never imports (it speaks dicts); nothing uses the others
 UNUSED = [
     "bin",
+    "share",
     "kubernetes/client/api",
     "kubernetes/client/apis",
     "kubernetes/client/models",

@@ -2,12 +2,15 @@
 
 import importlib.util
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import yaml
 
+import kubectl_sky
 from kubectl_sky import cli, task
 from kubectl_sky.taskfile import field_help
 
@@ -47,6 +50,14 @@ def test_the_page_of_the_task_file_is_up_to_date() -> None:
     assert script.PAGE.read_text() == script.page(), "make reference"
 
 
+def test_the_man_page_is_up_to_date_and_reads_without_a_warning() -> None:
+    script = load_script("make_man")
+    assert script.PAGE.read_text() == script.page(), "make reference"
+    if shutil.which("groff"):
+        done = subprocess.run(["groff", "-man", "-ww", "-z", script.PAGE], capture_output=True, text=True, check=True)
+        assert done.stderr == ""
+
+
 def test_the_page_of_messages_is_up_to_date() -> None:
     script = load_script("make_errors")
     assert script.PAGE.read_text() == script.page(), "make reference"
@@ -79,6 +90,24 @@ def test_the_tests_that_show_fields_exist() -> None:
         file, _, function = test.partition("::")
         assert f"def {function}(" in (PROJECT / "tests" / file).read_text(), (path, test)
         assert field_help.find(path), path
+
+
+def test_the_administrators_roles_are_those_of_check() -> None:
+    from kubectl_sky.checks import roles
+
+    made = roles.text([*roles.in_namespace("jane@example.com", "ml"), *roles.in_cluster("jane@example.com")])
+    assert f"```yaml\n{made}```" in (PROJECT / "docs" / "admin.md").read_text()
+
+
+def test_images_and_settings_of_the_administrators_page() -> None:
+    from kubectl_sky.settings import Settings
+
+    page, own = (PROJECT / "docs" / "admin.md").read_text(), Settings()
+    for setting in ("runtime_image", "default_image", "rclone_image"):
+        name = getattr(own, setting).replace(kubectl_sky.__version__, "VERSION")
+        assert f"| `{name}` |" in page and f"| `{setting}` |" in page
+    named = re.findall(r"^([a-z_]+): ", page, re.MULTILINE)
+    assert {"registry_mirror", "allowed_contexts"} <= set(named)
 
 
 def test_every_verb_is_in_the_readme() -> None:
