@@ -120,7 +120,11 @@ def _connection_flag(scan: cli.Scan, before: list[str]) -> str | None:
 def _connection_value(scan: cli.Scan, before: list[str], field: str) -> tuple[Words, int]:
     scan.after_verb(before[:-1], {}, None)  # what was said of the connection so far
     connection = scan.connection()
-    values: dict[str, Callable[[Connection], Words]] = {"namespace": _namespaces, "context": _contexts}
+    values: dict[str, Callable[[Connection], Words]] = {
+        "namespace": _namespaces,
+        "context": _contexts,
+        "colour": lambda _: [(when, "") for when in ("auto", "always", "never")],
+    }
     return (values[field](connection), NO_FILES) if field in values else ([], FILES)
 
 

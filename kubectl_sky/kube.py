@@ -187,7 +187,7 @@ class Cluster:
             pool, headers = self._ready(refresh)
             if data is not None:
                 headers["Content-Type"] = content_type
-            if not stream:
+            if not stream and not self.connection.disable_compression:
                 headers["Accept-Encoding"] = "gzip"
             began = time.monotonic()
             try:

@@ -47,6 +47,7 @@ FLAGS = (
     Flag("--client-key", "client_key", "FILE", "Client key"),
     Flag("--username", "username", "NAME", "User name for basic authentication"),
     Flag("--password", "password", "PASSWORD", "Password for basic authentication"),
+    Flag("--disable-compression", "disable_compression", None, "Answers of the API server come uncompressed"),
     Flag("--cache-dir", "cache_dir", "DIR", "Cache directory (passed on to kubectl)"),
     Flag("--v", "verbosity", "N", "Verbosity: 6 and more shows requests", True, "-v", for_kubectl=False),
     Flag("--color", "colour", "WHEN", "auto, always or never ($NO_COLOR, $FORCE_COLOR)", True, for_kubectl=False),
@@ -85,6 +86,7 @@ class Connection:
     client_key: str | None = None
     username: str | None = None
     password: str | None = None
+    disable_compression: bool = False
     cache_dir: str | None = None
     verbosity: int = 0
     colour: str = "auto"

@@ -74,6 +74,7 @@ def ls(
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FORMAT", help="wide, name, json or yaml")
     ] = None,
+    no_headers: Annotated[bool, typer.Option("--no-headers", help="Without the line of headers")] = False,
 ) -> int:
     """List the volumes of the namespace: size, storage class, access mode, state, and who uses them.
 
@@ -97,7 +98,7 @@ def ls(
     else:
         wide = form is Format.WIDE
         headers = ["name", "type", "size", "class", "mode", "status", "used by", "age", *(["source"] if wide else [])]
-        print(table([line(row, wide) for row in found], headers), end="")
+        print(table([line(row, wide) for row in found], () if no_headers else headers), end="")
     return 0
 
 

@@ -20,6 +20,7 @@ from kubectl_sky import completing
         (["launch", "-d", "ta"], {"yaml", "yml"}, 8),
         (["launch", "-c", "x", "--workdir", ""], set(), 16),
         (["-n", "x", "validate", "a.yaml", ""], {"yaml", "yml"}, 8),
+        (["status", "--color", ""], {"auto", "always", "never"}, 4),
         (["cp", "./a"], set(), 0),
         (["nonsense", ""], set(), 0),
         ([], set(), 0),

@@ -146,6 +146,9 @@ def test_headers(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     assert " python/3." in headers["User-Agent"]
     assert (headers["Impersonate-User"], headers["Impersonate-Uid"]) == ("ann", "7")
     assert headers.get_all("Impersonate-Group") == ["system:masters", "x"]
+    assert headers["Accept-Encoding"] == "gzip"
+    kube.connect(Connection(server=server.url, disable_compression=True)).get("/a")
+    assert "gzip" not in server.requests[1][2].get("Accept-Encoding", "")
 
 
 def test_errors_carry_status_and_reason(server: ApiServer, cluster: Cluster) -> None:
