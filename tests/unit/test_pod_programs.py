@@ -131,6 +131,20 @@ def test_an_unknown_job_is_told(pod: Pod) -> None:
     assert frames(pod.ask({"op": "follow", "job": 7}))[1]["missing"] == 7
 
 
+def test_the_queue_is_told_again_at_each_change(pod: Pod) -> None:
+    watch = pod.ask({"op": "queue", "watch": True})
+    assert watch.line()["jobs"] == []
+    pod.submit(run="exit 3")
+    statuses: list[str] = []
+    while not statuses or statuses[-1] not in wire.FINAL:
+        statuses += [job["status"] for job in watch.line()["jobs"]]
+    assert statuses[-1] == "FAILED" and len(statuses) == len(set(statuses))  # nothing is said twice
+    asked = pod.ask({"op": "queue"})
+    assert [job["exit"] for job in asked.line()["jobs"]] == [3]
+    with pytest.raises(wire.Cut):
+        asked.line()  # without `watch`, once
+
+
 def test_cancel_ends_all_processes_of_the_job(pod: Pod) -> None:
     reader = pod.ask(
         {"op": "submit", "spec": {"run": "sleep 77 & (setsid sleep 78 &) ; echo up; sleep 79"}, "follow": True}
