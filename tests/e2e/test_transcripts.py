@@ -1,0 +1,104 @@
+"""Transcripts in the documents, played: each command is typed, and prints what is printed there.
+
+Ages, times, random ends of names and column widths may differ; lines may be left out (`...`, progress).
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import PROJECT, Sky
+from tests.unit.test_doc_commands import FENCE
+
+LAUNCH = "kubectl sky launch --memory 1"
+# page -> what is there before each of its transcripts (by number) that is played
+PLAYED: dict[str, dict[int, list[str]]] = {
+    "queue.md": {0: [], 1: [], 2: []},
+    "multi-node.md": {0: []},
+    "lifecycle.md": {
+        0: [f"{LAUNCH} -c dev --cpus 1 -- true", f"{LAUNCH} -c train --cpus 0.5 -i 30 --down -- true"],
+        1: [],
+        3: [],
+    },
+}
+READ_ONLY = re.compile(r"kubectl sky (queue|status)\b")  # asked again until it says what is expected
+
+
+def transcripts(page: str) -> list[str]:
+    text = (PROJECT / "docs" / page).read_text()
+    return [block for kind, block in FENCE.findall(text) if kind == "console"]
+
+
+def steps(transcript: str) -> list[tuple[str, list[str]]]:
+    """Each command, and what it prints."""
+    found: list[tuple[str, list[str]]] = []
+    for line in transcript.strip().splitlines():
+        if line.startswith("$ "):
+            found.append((line[2:], []))
+        else:
+            found[-1][1].append(line)
+    return found
+
+
+def same(line: str) -> str:
+    line = re.sub(r"\b(\w+-\d+)-[a-z0-9]{5}\b", r"\1-RANDOM", line)
+    return " ".join(re.sub(r"\b\d+(m\d+)?[smh]\b( ago)?", "AGE", line).split())
+
+
+def missing(expected: list[str], printed: str) -> list[str]:
+    """The expected lines that do not come, in their order."""
+    rest, absent = iter([same(line) for line in printed.splitlines()]), []
+    for line in expected:
+        if line.strip() not in ("...", "…") and not any(same(line) == one for one in rest):
+            absent.append(line)
+            rest = iter([same(line) for line in printed.splitlines()])
+    return absent
+
+
+@pytest.fixture
+def user(sky: Sky, tmp_path: Path) -> Sky:
+    """kubectl, with this program as its plugin, in the namespace of the test."""
+    program = tmp_path / "kubectl-sky"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m kubectl_sky "$@"\n')
+    program.chmod(0o755)
+    config = tmp_path / "kubeconfig"
+    config.write_text(Path(sky.kubeconfig).read_text())
+    path = ":".join([str(tmp_path), sky.environment()["PATH"]])
+    user = Sky(sky.namespace, str(config), {"PATH": path})
+    typed(user, f"kubectl config set-context --current --namespace {sky.namespace}")
+    return user
+
+
+def typed(user: Sky, line: str) -> str:
+    pipe = subprocess.PIPE
+    done = subprocess.run(line, shell=True, env=user.environment(), text=True, stdout=pipe, stderr=subprocess.STDOUT,
+                          stdin=subprocess.DEVNULL, timeout=120)  # fmt: skip
+    return done.stdout
+
+
+def test_what_counts_as_the_same() -> None:
+    assert same("pod/train-0-9gx7d     9s    there") == same("pod/train-0-abcde  12m3s there")
+    assert missing(["a 3s", "..."], "x\na   4s\n") == []
+    assert missing(["b", "a"], "a\nb\n") == ["a"]
+    assert missing(["1 RUNNING"], "1 FAILED\n") == ["1 RUNNING"]
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("page", PLAYED)
+def test_played(user: Sky, page: str) -> None:
+    for number, before in PLAYED[page].items():
+        for line in before:
+            typed(user, line)
+        for line, expected in steps(transcripts(page)[number]):
+            printed = typed(user, line)
+            deadline = time.monotonic() + 20
+            while READ_ONLY.match(line) and missing(expected, printed) and time.monotonic() < deadline:
+                time.sleep(0.3)
+                printed = typed(user, line)
+            assert not missing(expected, printed), (line, printed)
