@@ -290,8 +290,9 @@ def value_follows(word: str, own: Mapping[str, bool]) -> bool | None:
 
 
 def is_task_file(word: str) -> bool:
-    """Whether `word` names a task file rather than a command to run."""
-    return word == "-" or word.lower().endswith((".yaml", ".yml"))
+    """Whether `word` names a task file rather than a command to run, such as 'cat task.yaml'."""
+    named = word.lower().endswith((".yaml", ".yml")) and (len(word.split()) == 1 or os.path.exists(word))
+    return word == "-" or named
 
 
 def program_name(path: str) -> str:

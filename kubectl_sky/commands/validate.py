@@ -67,7 +67,7 @@ def in_folders(files: list[str]) -> list[str]:
         if file == "-" or not os.path.isdir(file):
             found.append(file)
             continue
-        inside = sorted(os.path.join(file, name) for name in os.listdir(file) if is_task_file(name))
+        inside = sorted(path for name in os.listdir(file) if is_task_file(path := os.path.join(file, name)))
         if not inside:
             raise UsageError(f"the folder {file} has no *.yaml or *.yml files")
         found += inside

@@ -88,6 +88,16 @@ def test_where_a_command_begins(line: str, after: int, left: list[str]) -> None:
     assert scan(line, command_after=after)[1] == left
 
 
+def test_a_command_may_end_with_the_name_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert not cli.is_task_file("cat task.yaml")
+    assert cli.is_task_file("task.yaml") and cli.is_task_file("no such.yml") is False
+    (tmp_path / "my task.yaml").write_text("run: echo\n")
+    assert cli.is_task_file("my task.yaml") and cli.is_task_file("-")
+    done = run("render", "-c", "x", "--", "cat task.yaml")
+    assert done.returncode == 0 and "kind: Job" in done.stdout, done.stderr
+
+
 def test_flag_without_value() -> None:
     with pytest.raises(UsageError, match="-n needs a value"):
         scan("status -n")
