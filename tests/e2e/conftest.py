@@ -22,6 +22,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e import outputs
+
 # also where the tests run in the background of a script, which has it ignored: Ctrl-C is tested
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -83,6 +85,8 @@ class Sky:
             self.argv(*args), env=self.environment(), cwd=self.cwd, text=True, input=stdin, capture_output=True,
             timeout=timeout,
         )  # fmt: skip
+        if done.returncode == 0:
+            outputs.check(args, done.stdout)
         return Result(done.returncode, done.stdout, done.stderr)
 
     def ok(self, *args: str, **options: float) -> Result:
