@@ -1,6 +1,7 @@
 """On node 0: carries one client's sync (stdin, stdout; see frames.py) to the receivers of all nodes.
 
-What the client sends goes to everyone, at the pace of the slowest; what they answer is merged.
+What the client sends goes to everyone, at the pace of the slowest; what they answer is merged. From three nodes on it
+goes from node to node (relay.py), so that node 0 sends it once; where that fails, the next sync goes to each from here.
 Arguments: the number of nodes, and the stall limit in seconds.
 """
 
@@ -13,6 +14,7 @@ import selectors
 import socket
 import sys
 import time
+import uuid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +23,11 @@ else:
     import frames
 
 RUN = os.environ.get("SKY_RUN", "/sky/run")
-RECEIVER = ["/sky/tools/bin/python3", "-SE", "/sky/code/receive.py"]
+ETC = os.environ.get("SKY_ETC", "/sky/etc")
+PYTHON = ["/sky/tools/bin/python3", "-SE"]
+RECEIVER, RELAY = [*PYTHON, "/sky/code/receive.py"], [*PYTHON, "/sky/code/relay.py"]
+CHAIN = 3  # nodes, from which on it goes from node to node
+NO_CHAIN = RUN + "/no-relays"  # a file: they could not reach each other
 PATIENCE = float(os.environ.get("SKY_SYNC_PATIENCE", "60"))  # s for a node to answer
 BEAT_SECONDS = 0.5
 QUEUE = 4  # frames that may wait for a node before the client has to
@@ -99,10 +105,29 @@ class Node:
             raise Ended("node %d answered: %s" % (self.rank, text)) from e
 
 
+def pipe(argv: list[str]) -> bytes:
+    """What a supervisor is asked to start such a program."""
+    return json.dumps({"op": "pipe", "argv": argv}).encode() + b"\n"
+
+
+def chain(count: int, rest: list[str]) -> list[list[str]]:
+    """The programs of all nodes, of which each relay hands on to the next; `rest`: the receivers' arguments."""
+    with open(ETC + "/task.json") as f:
+        task = json.load(f)["name"]
+    sync = uuid.uuid4().hex[:12]
+    hosts = ["%s-%d" % (task, rank + 1) for rank in range(1, count - 1)]
+    relays = [[*RELAY, sync, "head" * (not at), host, *rest] for at, host in enumerate([*hosts, ""])]
+    return [[*RECEIVER, *rest], *relays]
+
+
 class Distributor:
     def __init__(self, count: int, stall: float) -> None:
-        request = json.dumps({"op": "pipe", "argv": [*RECEIVER, "%g" % stall, str(count)]}).encode() + b"\n"
-        self.nodes = [Node(rank, request) for rank in range(count)]
+        rest = ["%g" % stall, str(count)]
+        chained = count >= CHAIN and not os.path.exists(NO_CHAIN)
+        programs = chain(count, rest) if chained else [[*RECEIVER, *rest]] * count
+        self.nodes = [Node(rank, pipe(argv)) for rank, argv in enumerate(programs)]
+        self.fed = self.nodes[:2] if chained else self.nodes  # those that get the data from here
+        self.chained = chained
         self.stall = stall
         self.selector = selectors.DefaultSelector()
         self.need = bytearray()  # one byte a record: somebody needs it
@@ -149,9 +174,9 @@ class Distributor:
         """Queues the client's frames for everyone, while no queue is long."""
         if not all(node.ready for node in self.nodes):
             return
-        while self._waiting and max(len(node.queue) for node in self.nodes) < QUEUE:
+        while self._waiting and max(len(node.queue) for node in self.fed) < QUEUE:
             whole = self._waiting.popleft()
-            for node in self.nodes:
+            for node in self.fed:
                 node.queue.append(memoryview(whole))
                 node.spoke = time.monotonic()
 
@@ -180,7 +205,7 @@ class Distributor:
         now = time.monotonic()
         if now - node.heard > self.stall and not node.done:
             raise Ended("node %d said nothing for %g s" % (node.rank, self.stall), again=True)
-        if node.ready and not node.queue and now - node.spoke > self.stall / 4:
+        if node in self.fed and node.ready and not node.queue and now - node.spoke > self.stall / 4:
             node.queue.append(memoryview(frames.frame(frames.BEAT)))  # others may hold the client up
             node.spoke = now
         if node.queue:
@@ -233,7 +258,7 @@ class Distributor:
             node.done = json.loads(payload)
         elif kind == frames.ERROR:
             error = json.loads(payload)
-            raise Ended(self.of(node) + error["message"], code=error.get("code", 0))
+            raise Ended(self.of(node) + error["message"], error.get("again", False), error.get("code", 0))
 
     def of(self, node: Node) -> str:
         return "node %d: " % node.rank if len(self.nodes) > 1 else ""
@@ -287,6 +312,8 @@ def main() -> int:
         distributor.finish(2)
         return 0
     except Ended as e:
+        if distributor.chained and e.error["again"]:
+            open(NO_CHAIN, "w").close()
         distributor.say(frames.ERROR, json.dumps(e.error).encode())
     except (BrokenPipeError, ConnectionResetError):
         return 1

@@ -11,6 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
+NEAR_SSH = Path(__file__).with_name("near_ssh.py")
 REMOTE = Path(__file__).resolve().parents[2] / "kubectl_sky" / "remote"
 
 
@@ -32,12 +33,13 @@ class Node:
         threading.Thread(target=self.serve, daemon=True).start()
 
     def command(self, argv: list[str]) -> list[str]:
-        assert argv[:3] == ["/sky/tools/bin/python3", "-SE", "/sky/code/receive.py"]
+        assert argv[:2] == ["/sky/tools/bin/python3", "-SE"]
+        program = Path(argv[2]).name
         if not self.uid:
-            return [sys.executable, "-SE", str(REMOTE / "receive.py"), *argv[3:]]
+            return [sys.executable, "-SE", str(REMOTE / program), *argv[3:]]
         # another user may not be able to read this Python and this folder
         code = shutil.copytree(REMOTE, self.run / "code", dirs_exist_ok=True)
-        return ["/usr/bin/python3", "-SE", str(code / "receive.py"), *argv[3:]]
+        return ["/usr/bin/python3", "-SE", str(code / program), *argv[3:]]
 
     def serve(self) -> None:
         while True:
@@ -47,7 +49,9 @@ class Node:
                 return
             request = json.loads(conn.makefile("rb").readline())
             assert request["op"] == "pipe"
-            env = {"HOME": str(self.home), "SKY_RUN": str(self.run), "PATH": os.environ["PATH"]}
+            # the folder of the nodes' sockets stands for their network, and near_ssh.py for ssh
+            ssh = {"SKY_SYNC_SSH": str(NEAR_SSH), "SKY_SSH": str(self.run.parent), "SKY_SYNC_PATIENCE": "9"}
+            env = {"HOME": str(self.home), "SKY_RUN": str(self.run), "PATH": os.environ["PATH"], **ssh}
             child = subprocess.Popen(self.command(request["argv"]), stdin=conn, stdout=conn, env=env, user=self.uid)
             self.children.append(child)
             conn.close()
@@ -60,11 +64,18 @@ class Pods:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.count, self.stall = folder, count, stall
         self.nodes = [Node(folder, rank, uid) for rank in range(count)]
+        (folder / "task.json").write_text('{"name": "t"}')
+        (folder / "config").touch()  # of ssh
         self.opened: list[subprocess.Popen] = []
 
     def open(self) -> subprocess.Popen:
         command = [sys.executable, "-SE", str(REMOTE / "distribute.py"), str(self.count), f"{self.stall:g}"]
-        env = {"SKY_RUN": str(self.folder), "PATH": os.environ["PATH"], "SKY_SYNC_PATIENCE": "3"}
+        env = {
+            "SKY_RUN": str(self.folder),
+            "SKY_ETC": str(self.folder),
+            "PATH": os.environ["PATH"],
+            "SKY_SYNC_PATIENCE": "3",
+        }
         pipe = subprocess.PIPE
         process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=env)
         self.opened.append(process)
