@@ -31,7 +31,7 @@ class Verb(NamedTuple):
 
 VERBATIM = -1
 RUN, LOOK, END, CHECK = "Run tasks", "Look at them", "End them", "Without a cluster"
-ADMIN, STORE = "For administrators", "Keep data"
+ADMIN, STORE, JOBS = "For administrators", "Keep data", "Managed jobs, which need nobody"
 VERBS: dict[str, Verb] = {
     "launch": Verb("launch:launch", "Run a task, in a new cluster or again in the one that is there", RUN, 0),
     "exec": Verb("exec:exec_", "Run more in a cluster that is up, without setup", RUN, 1),
@@ -55,6 +55,10 @@ VERBS: dict[str, Verb] = {
     "start": Verb("start:start", "Bring stopped clusters back", RUN),
     "autostop": Verb("autostop:autostop", "Say when idle clusters end by themselves", END),
     "down": Verb("down:down", "Take clusters down and all that belongs to them", END),
+    "jobs launch": Verb("jobs.launch:launch", "Run a task that goes on without this machine", JOBS, 0),
+    "jobs queue": Verb("jobs.queue:queue", "List managed jobs and how they are", JOBS),
+    "jobs logs": Verb("jobs.logs:logs", "Print the output of a managed job", JOBS),
+    "jobs cancel": Verb("jobs.cancel:cancel", "End managed jobs", JOBS),
     "gc": Verb("gc:gc", "Remove what belongs to no cluster any more", END),
     "validate": Verb("validate:validate", "Check task files; all problems at once", CHECK),
     "schema": Verb("schema:schema", "Print the JSON Schema of task files, for editors", CHECK),
@@ -307,7 +311,8 @@ def suggestion(name: str, program: str) -> str:
     """Next step after a verb that does not exist."""
     import difflib
 
-    near = difflib.get_close_matches(name, VERBS, n=3, cutoff=0.6) or members(name.partition(" ")[0])
+    alike = [verb for verb in VERBS if (" " in verb) == (" " in name)]
+    near = difflib.get_close_matches(name, alike, n=3, cutoff=0.6) or members(name.partition(" ")[0])
     if near:
         return "did you mean " + " or ".join(f"`{program} {one}`" for one in near) + "?"
     return f"see: {program} --help"

@@ -143,9 +143,17 @@ def _pods(
                 if any(bucket.mode == buckets.COPY for bucket in buckets.read(task.file_mounts)):
                     progress.line(f"Its buckets stay as they were copied when {options.name} started")
                 return place, job, None
-        chosen = choice.result()
-        options = exposing.checked(chosen.cluster, chosen.candidate.task, options)
-        made = planning.plan(chosen.candidate, options, chosen.facts, key.result())
+        chosen, identity_ = choice.result(), key.result()
+    job, plan = make(chosen, options, identity_, uploads, progress)
+    return chosen.cluster, job, {"op": "follow", "job": 1} if plan.job else None
+
+
+def make(
+    chosen: choosing.Choice, options: Options, key: podspec.Identity, uploads: collect.Files, progress: Progress
+) -> tuple[dict[str, Any], podspec.Plan]:
+    """The Job, as the server has it, of what was chosen; and its plan. Raises Failure before anything is made."""
+    options = exposing.checked(chosen.cluster, chosen.candidate.task, options)
+    made = planning.plan(chosen.candidate, options, chosen.facts, key)
     verbose = chosen.cluster.connection.verbosity > 0
     progress.line(chosen.table(reasons=verbose))
     for note in made.notes:
@@ -153,6 +161,5 @@ def _pods(
     rendered = podspec.render(made)
     podcheck.check(chosen.cluster, made, rendered)
     registry.check(chosen.cluster, made, rendered)
-    bucket_uploading.upload(chosen.cluster, task, uploads, rendered[-1], progress)
-    job = cluster_objects.create(chosen.cluster, rendered)
-    return chosen.cluster, job, {"op": "follow", "job": 1} if made.job else None
+    bucket_uploading.upload(chosen.cluster, chosen.candidate.task, uploads, rendered[-1], progress)
+    return cluster_objects.create(chosen.cluster, rendered), made

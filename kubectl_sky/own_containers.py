@@ -11,12 +11,12 @@ from kubectl_sky.settings import Settings
 UID = 65532  # of our own containers
 CPU = 0.01
 RESOURCES = {"requests": {"cpu": quantity.number(CPU), "memory": "32Mi"}, "limits": {"memory": "512Mi"}}
-# node 0 runs the agent, again if it is killed; where there are several nodes, each has a sshd for them, which ends (on
-# the others) when the supervisor lets go of the fifo
+# node 0 runs the agent, or each pod, where each is a job of its own; again if it is killed. Where there are several
+# nodes, each has a sshd for them, which ends (on the others) when the supervisor lets go of the fifo
 SSH_SCRIPT = """\
 if [ -n "${SKY_GANG_SECONDS:-}" ]; then /usr/sbin/sshd -D -e -f /sky/code/sshd_nodes.conf & fi
 sshd=$!
-if [ "${JOB_COMPLETION_INDEX:-0}" = 0 ]; then
+if [ "${JOB_COMPLETION_INDEX:-0}" = 0 ] || [ -n "${SKY_ALONE:-}" ]; then
   while :; do
     /sky/tools/bin/python3 -SE /sky/code/agent.py &
     agent=$!
@@ -54,7 +54,7 @@ def _container(settings: Settings, name: str) -> dict[str, Any]:
     }
 
 
-def ssh(settings: Settings, env: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def ssh(settings: Settings, env: Sequence[dict[str, Any]], mounts: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     """sshd for people and for the other nodes; on node 0 the agent."""
     return {
         **_container(settings, "ssh"),
@@ -65,6 +65,7 @@ def ssh(settings: Settings, env: Sequence[dict[str, Any]]) -> dict[str, Any]:
             {"name": "run", "mountPath": "/tmp"},  # sshd's sockets of forwarded agents, for the task to use
             {"name": "code", "mountPath": "/sky/code", "readOnly": True},
             {"name": "etc", "mountPath": "/sky/etc", "readOnly": True},
+            *mounts,
         ],
     }
 

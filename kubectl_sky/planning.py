@@ -15,7 +15,8 @@ from kubectl_sky.autostop import Policy
 from kubectl_sky.buckets import access
 from kubectl_sky.diagnosis import limits
 from kubectl_sky.errors import TaskErrors, UsageError
-from kubectl_sky.parts import claims, fabric, gangs, ports, volumes
+from kubectl_sky.managed import Managed
+from kubectl_sky.parts import carried, claims, fabric, gangs, ports, volumes
 from kubectl_sky.parts.part import Part
 from kubectl_sky.record import Record
 from kubectl_sky.task import Task
@@ -39,6 +40,8 @@ class Options:
     record: Record | None = None  # of this launch, for a later start
     ran_before: float = 0.0  # seconds, of a cluster that is started again
     here: bool = False  # only in the context that is given, whatever the task says
+    managed: Managed | None = None  # it goes on without a client
+    recordings: tuple[bytes, ...] = field(default=(), repr=False)  # of the files of its jobs, which go along
     attached: str | None = None  # the keys that detach this terminal from the job's; None: only its log is shown
 
 
@@ -58,7 +61,8 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
     if problems := unmountable(task, options.name, found, chosen.request.key if chosen.request else None):
         raise TaskErrors(problems)
     chosen, own = replace(chosen, task=task), settings.load()
-    job = podspec.job_spec(task, options.tty) if not has_files(task) and (task.run or task.setup) else None
+    waits = has_files(task) or options.managed
+    job = podspec.job_spec(task, options.tty) if not waits and (task.run or task.setup) else None
     made = podspec.Plan(
         task=task,
         name=options.name,
@@ -71,6 +75,7 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
         request=chosen.request,
         parts=(*_parts(chosen, options, found, own), *registry.parts(task, options.name, own)),
         autostop=options.autostop,
+        managed=options.managed,
         record=options.record,
         provision=limits.provision(options.timeout, task.settings(found.context).timeout),
         annotations={
@@ -80,7 +85,8 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
             **ports.told(task.resources.ports, options.exposure),
         },
     )
-    room = SECRET_LIMIT - 8192 - len(json.dumps(job or podspec.variables(task)))
+    told = made.managed.as_dict() if made.managed else job or podspec.variables(task)
+    room = SECRET_LIMIT - 8192 - len(json.dumps(told))
     if room < 0:
         raise UsageError(
             "setup, run and envs are too large together: at most 1 MB", "put what is large into the workdir"
@@ -114,6 +120,8 @@ def _parts(
         yield ports.part(options.name, task.num_nodes, task.resources.ports, options.exposure)
     if task.volumes:
         yield volumes.part(options.name, wanted.of(task), found.storage, task.num_nodes)
+    if any(options.recordings):
+        yield carried.part(options.name, options.recordings)
     yield from access.parts(task, options.name, own, found, options.privileged_mounts)
 
 

@@ -10,18 +10,32 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from kubectl_sky import autostop, gang, hooks, names, needs, own_containers, podmerge, quantity, record, scheduling
+from kubectl_sky import (
+    autostop,
+    gang,
+    hooks,
+    managed,
+    names,
+    needs,
+    own_containers,
+    podmerge,
+    quantity,
+    record,
+    scheduling,
+)
 from kubectl_sky.autostop import Policy
 from kubectl_sky.capacity import device_request
 from kubectl_sky.capacity.device_request import DeviceRequest
 from kubectl_sky.capacity.nodes import Node
 from kubectl_sky.config import applying
 from kubectl_sky.config.layers import Effective
+from kubectl_sky.managed import Managed
 from kubectl_sky.parts import pulling
 from kubectl_sky.parts.claims import CLAIM
 from kubectl_sky.parts.gangs import Offer
 from kubectl_sky.parts.part import Part
 from kubectl_sky.record import Record
+from kubectl_sky.remote import gang as in_pod
 from kubectl_sky.settings import Settings
 from kubectl_sky.task import Task
 from kubectl_sky.taskfile.envs import DOCKER_LOGIN
@@ -84,6 +98,7 @@ class Plan:
     request: DeviceRequest | None = None  # of accelerators
     parts: tuple[Part, ...] = ()
     autostop: Policy | None = None
+    managed: Managed | None = None
     record: Record | None = None  # of the launch
     provision: float = math.inf  # s within which all nodes should be up
     annotations: dict[str, str] = field(default_factory=dict)
@@ -163,6 +178,7 @@ def _secret(plan: Plan) -> Manifest:
         "context": plan.facts.context,
         "user": plan.user,
         "autostop": plan.autostop and plan.autostop.as_dict(),
+        **({"managed": plan.managed.as_dict(), "autostop": managed.POLICY.as_dict()} if plan.managed else {}),
         "expects": bool(plan.task.run or plan.task.setup),
         "job": plan.job,
         "envs": {} if plan.job else variables(plan.task),
@@ -204,9 +220,12 @@ def _job(plan: Plan) -> Manifest:
         **({"kubectl-sky/task-name": task.name} if task.name else {}),
         **(autostop.annotated(plan.autostop) if plan.autostop else {}),
         **hooks.annotated(task),
+        **(plan.managed.annotations() if plan.managed else {}),
         **plan.annotations,
     }
     metadata = _metadata(plan, plan.name, annotations=annotations)
+    if plan.managed:
+        metadata["labels"] = {**metadata["labels"], managed.LABEL: "true"}
     added = {key: value for part in plan.parts for key, value in part.labels.items()}
     pod_labels = {**task.resources.labels, **names.labels(plan.name), **added}
     if plan.request:
@@ -224,6 +243,7 @@ def _job(plan: Plan) -> Manifest:
             "parallelism": task.num_nodes,
             "backoffLimit": 0,
             **gang.job_fields(task.num_nodes),
+            **(plan.managed.job_fields() if plan.managed else {}),
             "ttlSecondsAfterFinished": kept_seconds(plan.autostop, plan.settings),
             "template": pulling.with_secrets(pod, plan.parts, facts.pull_secrets),
         },
@@ -264,7 +284,8 @@ def configured(task: Task, context: str) -> dict[str, Any]:
 def _pod(plan: Plan) -> dict[str, Any]:
     task, facts = plan.task, plan.facts
     restricted = facts.pod_security == "restricted"
-    ssh = own_containers.ssh(plan.settings, gang.env(task.num_nodes, plan.provision))
+    told = [*gang.env(task.num_nodes, plan.provision), *(plan.managed.own_env() if plan.managed else [])]
+    ssh = own_containers.ssh(plan.settings, told, _added(plan, "own_mounts"))
     containers = [_task_container(plan, restricted), ssh, *_added(plan, "containers")]
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
@@ -308,6 +329,8 @@ def _task_container(plan: Plan, restricted: bool) -> dict[str, Any]:
     if not needs.gpus(task):  # on some clusters every container of a GPU image sees all GPUs otherwise
         env.append({"name": "NVIDIA_VISIBLE_DEVICES", "value": "none"})
     env += gang.env(task.num_nodes, plan.provision)
+    if plan.managed:
+        env.append({"name": in_pod.MANAGED, "value": "1"})
     container: dict[str, Any] = {
         "name": "task",
         "image": image(plan),

@@ -113,8 +113,8 @@ def parse(
     file, warnings = parse_all(text, source, overrides, base)
     if len(file.tasks) != 1:
         what = "a job group" if file.kind == "group" else "a pipeline"
-        message = f"{what} of {len(file.tasks)} tasks cannot be launched yet"
-        raise TaskErrors([Problem(source, 1, 1, "", message, "put one task in a file")])
+        message = f"{what} of {len(file.tasks)} tasks is no cluster of one task"
+        raise TaskErrors([Problem(source, 1, 1, "", message, "kubectl sky jobs launch FILE runs it")])
     origin = Origin(_decoded(text), source, str(base or Path.cwd()), overrides or Overrides())
     return replace(file.tasks[0], origin=origin), warnings
 

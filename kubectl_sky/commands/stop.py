@@ -33,7 +33,7 @@ def stop(
       kubectl sky stop train
       kubectl sky start train
     """
-    from kubectl_sky import autostop, cluster_objects, kube, stopping
+    from kubectl_sky import autostop, cluster_objects, kube, managed, stopping
     from kubectl_sky.commands.status import missing
     from kubectl_sky.overview import Board
 
@@ -46,6 +46,10 @@ def stop(
     board.load()
     missing(names, board.rows(names), board.job_names(), cluster, everywhere=False)
     jobs = board.jobs(names)
+    if held := [job["metadata"]["name"] for job in jobs if managed.LABEL in job["metadata"]["labels"]]:
+        cancel = cluster.connection.command("jobs cancel", held[0])
+        print(f"{', '.join(held)}: managed jobs are not stopped; {cancel} ends them", file=sys.stderr)
+        jobs = [job for job in jobs if job["metadata"]["name"] not in held]
     up = [job for job in jobs if not (autostop.stopped(job) or cluster_objects.finished(job))]
     for job in jobs:
         if job not in up:

@@ -16,6 +16,7 @@ import typer
 from kubectl_sky import task as tasks
 from kubectl_sky.cli import is_task_file
 from kubectl_sky.errors import UsageError
+from kubectl_sky.taskfile.fields import JOBS_ONLY
 
 Texts = list[str] | None
 Text = str | None
@@ -97,6 +98,19 @@ def with_task_flags(verb: Callable[..., int]) -> Callable[..., int]:
 
     wrapper.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
     return wrapper
+
+
+def read_tasks(entry: Sequence[str], flags: TaskFlags) -> tasks.TaskFile:
+    """As read_task, for managed jobs: several tasks of one file too, and the fields that are only for them."""
+    if len(entry) != 1 or not is_task_file(entry[0]):
+        return tasks.TaskFile("task", None, (read_task(entry, flags),))
+    path = entry[0]
+    text, source = (sys.stdin.buffer.read(), "stdin") if path == "-" else (tasks.read_file(path), path)
+    file, warnings = tasks.parse_all(text, source, flags.overrides())
+    for warning in warnings:
+        if warning.message != JOBS_ONLY:
+            print(f"warning: {warning}", file=sys.stderr)
+    return file
 
 
 def read_task(entry: Sequence[str], flags: TaskFlags) -> tasks.Task:

@@ -13,14 +13,15 @@ Fields = Mapping[str, Any]
 class Part:
     """`manifests` are made before the Job, and owned by it; they need a name only, labels come from podspec.
 
-    `volumes` of the pod; `mounts`, `env` and `ports` of the task's container; more containers; `pod`: other fields
-    of its spec; `labels` and `annotations` of the pods.
+    `volumes` of the pod; `mounts`, `env` and `ports` of the task's container, `own_mounts` of ours; more containers;
+    `pod`: other fields of its spec; `labels` and `annotations` of the pods.
     `pull_secrets`: names of Secrets for images, beside those of pod_config; `notes`: lines for the user.
     """
 
     manifests: tuple[Fields, ...] = ()
     volumes: tuple[Fields, ...] = ()
     mounts: tuple[Fields, ...] = ()
+    own_mounts: tuple[Fields, ...] = ()
     env: tuple[Fields, ...] = ()
     ports: tuple[Fields, ...] = ()
     init_containers: tuple[Fields, ...] = ()

@@ -19,6 +19,7 @@ import time
 
 import gang
 import hooks
+import managed
 import neighbours
 import wire
 from idle import LOOK_SECONDS, Idle
@@ -31,6 +32,7 @@ ORPHAN_SECONDS = 3600.0  # without the job that was announced: whoever launched 
 NODE_SECONDS = 5.0  # for a node that is only about to be up
 WATCH_SECONDS = 0.3  # between two looks at the jobs, each of which has a lock of its own
 LINGER_SECONDS = 15.0  # for somebody to see the end of the last job before the pods go
+SHORT_LINGER_SECONDS = 3.0  # of a managed job, whose end is noted in its pod
 
 
 class Agent:
@@ -45,8 +47,10 @@ class Agent:
 
     def start(self):
         self.queue.restore()
-        if self.task.get("job"):
-            self.queue.submit(dict(self.task["job"], key="launch"))
+        told = self.task.get("managed")
+        job = managed.brought(told) if told else self.task.get("job")
+        if job:
+            self.queue.submit(dict(job, key="launch"))
 
     def serve(self, conn):
         try:
@@ -147,14 +151,33 @@ class Agent:
                 return 1
         while not self._over():
             self.idle.look()
+        self._say_end()
         self.run_hooks("down" if self.idle.policy["down"] else "stop")
         self.queue.cancel(None, "the cluster's time was over (autostop)")
         with self.changed:
             if not self.queue.jobs:
                 return 0
-            last = self.queue.jobs[max(self.queue.jobs)]
-            self.changed.wait_for(lambda: last in self.seen, LINGER_SECONDS)
+            last = self._last()
+            seconds = SHORT_LINGER_SECONDS if self.task.get("managed") else LINGER_SECONDS
+            self.changed.wait_for(lambda: last in self.seen, seconds)
             return last.state["exit"] or 0
+
+    def _say_end(self):
+        """Before anybody is waited for: a pod that is taken away meanwhile does not run a managed job again."""
+        if self.task.get("managed"):
+            last, words = self._last(), managed.last_words(self._last().state)
+            code = self._exit_code(last.state["exit"] or 0)
+            for node in self.queue.nodes:
+                tell(node, {"op": "exit", "code": code, "message": None if node.rank else words, "stay": True})
+
+    def _exit_code(self, code):
+        """Of the pod, for its job's."""
+        return 1 if code in (managed.RESERVED if self.task.get("managed") else [gang.LET_GO]) else code
+
+    def _last(self):
+        """The job whose end is the task's: of a managed one its own, else the newest."""
+        jobs = self.queue.jobs
+        return jobs[1] if self.task.get("managed") else jobs[max(jobs)]
 
     def _over(self):
         """Whether its time is over; looks again after some seconds, or when something changed."""
@@ -188,6 +211,7 @@ class Agent:
         os._exit(1)
 
     def leave(self, code):
+        code = self._exit_code(code)
         for node in reversed(self.queue.nodes):
             tell(node, {"op": "exit", "code": code})
 
@@ -218,7 +242,7 @@ def main():
 
     threading.Thread(target=accept, daemon=True).start()
     code = agent.wait_for_the_end()
-    agent.leave(1 if code == gang.LET_GO else code)
+    agent.leave(code)
     os._exit(0)  # at once, whatever its threads wait for
 
 

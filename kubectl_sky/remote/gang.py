@@ -15,6 +15,8 @@ import time
 ENV = "SKY_GANG_SECONDS"  # of the task's container, where there are others: from one time to the next, on average
 NODES = "SKY_GANG_NODES"
 LET_GO = 217
+TAKEN = 218  # of a managed job's pod that was ended from outside: its Job makes it again
+MANAGED = "SKY_MANAGED"  # of the task's container, where it is a managed job's
 
 
 def next_time(task, seconds, now):
@@ -72,4 +74,6 @@ class Gang:
 
     def exit_code(self):
         """Of a container that is ended from outside."""
-        return 143 if self.formed else LET_GO
+        if not self.formed:
+            return LET_GO
+        return TAKEN if MANAGED in os.environ else 143

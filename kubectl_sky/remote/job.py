@@ -120,20 +120,27 @@ class Job:
         return False
 
     def _phase(self, phase, status, failure):
-        """Runs one of the job's scripts on all nodes. True when the job goes on."""
+        """Runs one of the job's scripts on all nodes. True when the job goes on to what comes after it."""
         script = self.spec.get(phase)
         if self.final or not script:
             return not self.final
         if self.state["status"] != status:
             marks = [self.log.sizes.get(rank, 0) for rank in range(len(self.places))]
             self.set(status=status, reason=None, marks=marks, started=self.state["started"] or time.time())
-        self.part = "%d.%s" % (self.number, phase)
+        self.part = self.part_name(phase)
         if self.final:  # cancelled meanwhile, by somebody who may not have seen the part
             return False
         first = self._gang(self.part, script, phase)
         if first:
-            self.finish(failure, *first)
-        return not self.final
+            self._failed(failure, *first)
+        return not self.final and not first
+
+    def part_name(self, phase):
+        """What a part is called on the nodes: asked to start one of a name that they know, they do nothing."""
+        return "%d.%s" % (self.number, phase)
+
+    def _failed(self, status, code, reason, rank):
+        self.finish(status, code, reason, rank)
 
     def _gang(self, part, script, phase):
         """The parts run side by side; the first that fails ends the others.
@@ -165,6 +172,10 @@ class Job:
             result = node.run(part, script, env, lambda data: self.log.append(rank, data), seen, tty)
         except Lost:
             return 255, "lost"
+        return self._judged(result)
+
+    def _judged(self, result):
+        """(exit code, reason) of what a node says of its part."""
         if "error" in result:
             return 127, result["error"]
         return result["exit"], "oom:%d" % result["limit"] if result["oom"] else None

@@ -5,6 +5,7 @@ import threading
 import placement
 import records
 from job import Job
+from managed import ManagedJob
 
 
 class Queue:
@@ -24,7 +25,7 @@ class Queue:
         """Takes up what an agent before this one was doing."""
         with self.changed:
             for number, spec, state in records.load():
-                job = self.jobs[number] = Job(number, spec or {}, self.task, state)
+                job = self.jobs[number] = self._job(number, spec or {}, state)
                 if job.final:
                     continue
                 places = state and state["places"]
@@ -42,12 +43,15 @@ class Queue:
                     return job
             number = max(self.jobs, default=0) + 1
             records.save("spec", number, spec)
-            job = self.jobs[number] = self.waiting[number] = Job(number, spec, self.task)
+            job = self.jobs[number] = self.waiting[number] = self._job(number, spec)
             reason = placement.impossible(job.demand, len(self.nodes), self._whole(self.nodes[0]))
             if reason:
                 job.finish("FAILED", 1, reason)
             self.schedule()
         return job
+
+    def _job(self, number, spec, state=None):
+        return (ManagedJob if spec.get("managed") else Job)(number, spec, self.task, state)
 
     def cancel(self, numbers, why="cancelled"):
         """Those of `numbers` (None: all) that had not ended."""

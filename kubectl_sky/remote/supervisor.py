@@ -3,7 +3,8 @@
 Requests, one a connection, each a line of JSON with "op":
   start    {id, script, env, tty}        starts a job; answers {"pid"} or {"error"}; asked again, it does nothing;
                                          tty: [rows, columns] of its terminal, or null for none
-  follow   {id, offset}                  DATA frames from that byte of the job's log on, then END {exit, oom, limit}
+  follow   {id, offset}                  DATA frames from that byte of the job's log on, then END {exit, oom, limit,
+                                         taken}; the last is whether the pod is being taken away, and the job with it
   end      {id, grace}                   ends all processes of the job, or that it ever starts: {"left"}, whether one is
   session  {argv, env, tty, size, login} + three file descriptors: {"pid"} (+ the pty's master), then {"exit"}
   environment {env, ssh}                 all nodes are up: the variables of the task for sessions, until a job brings
@@ -14,7 +15,10 @@ Requests, one a connection, each a line of JSON with "op":
   info     {}                            {ip, home, uid, sessions, session_ended}: see people.py for the last two
   hold     {}                            nothing: the connection lasts as long as this container
   hooked   {}                            {}: its end needs no hooks, somebody ran them
-  exit     {code}                        ends the container
+  clear    {prefix, attempt, say}        ends the parts of jobs whose id begins so, then writes `say` to stdout: {};
+                                         of ids with an attempt (JOB.PHASE@ATTEMPT) only that one is started from now on
+  exit     {code, message, stay}         ends the container, or with `stay` only says what its end will be; `message`
+                                         (text or null) is kept in the pod's status
 """
 
 import os
@@ -27,6 +31,7 @@ import time
 import children
 import gang
 import hooks
+import lastwords
 import links
 import memory
 import neighbours
@@ -131,7 +136,8 @@ class Job:
                     beat = not self.changed.wait(wire.BEAT_SECONDS)
                 if beat:
                     conn.sendall(wire.frame(wire.BEAT))
-        conn.sendall(wire.json_frame(wire.END, {"exit": self.exit, "oom": self.oom is not None, "limit": self.oom}))
+        end = {"exit": self.exit, "oom": self.oom is not None, "limit": self.oom, "taken": taken}
+        conn.sendall(wire.json_frame(wire.END, end))
 
     def end(self, grace):
         """SIGTERM to its processes wherever they went, SIGKILL after `grace` seconds; whether none is left."""
@@ -183,6 +189,10 @@ def start(conn, request):
     try:
         with lock:
             job = jobs.get(name)
+            if "@" in name and (taken or name.rpartition("@")[2] != attempt):
+                # it began in the pod before this one, or this one is about to go
+                wire.send_line(conn, {"error": "this pod has no part in it", "taken": True})
+                return
             if name in unwanted:
                 wire.send_line(conn, {"error": "it was ended before it was started"})
                 return
@@ -275,6 +285,18 @@ def hold(conn, _request):
     conn.recv(1)
 
 
+def clear(conn, request):
+    """Before a managed job begins again: nothing of what ran before is in its way."""
+    global attempt
+    with lock:
+        attempt = request["attempt"]
+        known = [job for name, job in jobs.items() if name.startswith(request["prefix"])]
+    for job in known:
+        job.end(SOON)
+    write_all(1, request["say"].encode())
+    wire.send_line(conn, {})
+
+
 def let_off_hooks(conn, _request):
     global hooked
     hooked = True
@@ -283,10 +305,13 @@ def let_off_hooks(conn, _request):
 
 def leave(conn, request):
     global exit_code, hooked
-    hooked = True
+    if request.get("message"):
+        lastwords.keep(request["message"])
     wire.send_line(conn, {})
     exit_code = request["code"]
-    os.kill(os.getpid(), signal.SIGTERM)
+    if not request.get("stay"):
+        hooked = True
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 OPERATIONS = {
@@ -300,6 +325,7 @@ OPERATIONS = {
     "info": info,
     "hold": hold,
     "hooked": let_off_hooks,
+    "clear": clear,
     "exit": leave,
 }
 
@@ -347,6 +373,7 @@ def run_hooks(event):
 
 
 def main():
+    global taken
     blocked = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
     os.makedirs(JOBS, exist_ok=True)
@@ -366,6 +393,7 @@ def main():
     threading.Thread(target=accept, daemon=True).start()
     while signal.sigwait(blocked) == signal.SIGCHLD:
         children.reap()
+    taken = exit_code is None
     if group.formed and not hooked:
         run_hooks("preemption")
     children.end_everything(float(os.environ.get("SKY_GRACE", "10")))
@@ -373,6 +401,8 @@ def main():
 
 
 exit_code = None  # as it was told
+attempt = None  # of a managed job
+taken = False  # whether its end comes from outside
 hooked = False
 if __name__ == "__main__":
     main()

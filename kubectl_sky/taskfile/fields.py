@@ -151,7 +151,7 @@ TASK = Field("task", "map", "A task: what to run, with what, on what.", (
     CONFIG,
     SERVICE,
     POOL,
-    Field("event_callback", "text", "Shell script run when a managed job changes state.", note=JOBS_ONLY),
+    Field("event_callback", "text", "Shell script run when a managed job changes state.", note=LATER),
     Field("api_server_access", "bool", "Access to SkyPilot's API server.",
           note="has no effect: there is no API server"),
     Field("inputs", "map", "Size of inputs, for cost estimates.", value=_SIZE_GB, check=_at_most_one,

@@ -29,6 +29,8 @@ def parser() -> argparse.ArgumentParser:
     verbs.add_parser("env", help='print what to eval: eval "$(python3 -m tests.cluster env)"')
     verbs.add_parser("restart-apiserver", help="kill the API server and start it again")
     verbs.add_parser("storage", help="volumes on demand: a provisioner, and the storage classes local and shared")
+    verbs.add_parser("stop-kubelet", help="kill a node's kubelet").add_argument("node")
+    verbs.add_parser("start-kubelet", help="start a node's kubelet again").add_argument("node")
     block = verbs.add_parser("block-apiserver", help="cut this machine's clients off the API server for some seconds")
     block.add_argument("seconds", type=float)
     add_accelerator_verbs(verbs)
@@ -69,6 +71,10 @@ def main() -> None:
         print(cluster.environment())
     elif words.verb == "block-apiserver":
         cluster.block_apiserver(words.seconds)
+    elif words.verb == "stop-kubelet":
+        cluster.stop_kubelet(words.node)
+    elif words.verb == "start-kubelet":
+        cluster.start_kubelet_again(words.node)
     elif words.verb == "dress":
         cluster.dress(words.vendor)
     elif words.verb == "device-plugin":

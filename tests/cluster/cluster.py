@@ -16,9 +16,9 @@ from tests.cluster import plugins
 from tests.cluster.binaries import ensure_containerd, ensure_kubernetes, ensure_packages
 from tests.cluster.control import answers, kubectl, start_apiserver, start_control_plane
 from tests.cluster.network import block_clients, make_network
-from tests.cluster.node import import_image, start_containerd, start_kubelet
+from tests.cluster.node import import_image, spawn_kubelet, start_containerd, start_kubelet
 from tests.cluster.pki import make_certificates, make_users
-from tests.cluster.process import daemons, end, run, say, wait_for
+from tests.cluster.process import command_line, daemons, end, run, say, wait_for
 from tests.cluster.recipes import PAUSE, all_images
 from tests.cluster.settings import (
     CACHE,
@@ -202,6 +202,20 @@ def restart_apiserver() -> None:
     end(daemons("kube-apiserver"), grace=0)
     start_apiserver(spec.release)
     say("API server restarted")
+
+
+def stop_kubelet(name: str) -> None:
+    """Kills a node's kubelet; its containers run on."""
+    node = current().node(name)
+    config = f"--config={node.dir}/kubelet.yaml"
+    end([pid for pid in daemons("kubelet") if config in command_line(pid)], grace=0)
+
+
+def start_kubelet_again(name: str) -> None:
+    """After stop_kubelet, or after its Node was deleted: it registers anew."""
+    spec = current()
+    stop_kubelet(name)
+    spawn_kubelet(spec.node(name), spec.release)
 
 
 def block_apiserver(seconds: float) -> None:

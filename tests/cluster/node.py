@@ -34,6 +34,12 @@ def start_kubelet(node: Node, version: Version, pause: Path) -> None:
     wait_for(log, lambda: subprocess.run([*ctr, "version"], capture_output=True).returncode == 0, log=log)
     import_image(node, pause)
     (node.dir / "kubelet.yaml").write_text(json.dumps(kubelet_config(node, version)))
+    spawn_kubelet(node, version)
+    start_proxy(version, node.name, node.netns)
+
+
+def spawn_kubelet(node: Node, version: Version) -> None:
+    """Starts kubelet alone, also on a node that had one."""
     flags = [
         f"--config={node.dir}/kubelet.yaml",
         f"--kubeconfig={ROOT}/{node.name}.kubeconfig",
@@ -44,7 +50,6 @@ def start_kubelet(node: Node, version: Version, pause: Path) -> None:
     ]
     DEVICES.unlink(missing_ok=True)  # another kubelet's devices would be this one's, at zero
     spawn(f"{node.name}-kubelet", [version.bin / "kube", "kubelet", *flags], node.netns)
-    start_proxy(version, node.name, node.netns)
 
 
 def import_image(node: Node, archive: Path) -> None:

@@ -17,9 +17,9 @@ CONFORMANCE = PROJECT / "tests/conformance"
 
 # file -> what a launch says; valid files that cannot be one launch here, and why
 REFUSED = {
-    "examples__chain_dag__2_jobs.yaml": "a pipeline of 2 tasks cannot be launched yet",
-    "examples__elastic_training__job.yaml": "a job group of 2 tasks cannot be launched yet",
-    "tests__test_yamls__test_managed_jobs_retry.yaml": "a pipeline of 2 tasks cannot be launched yet",
+    "examples__chain_dag__2_jobs.yaml": "a pipeline of 2 tasks is no cluster of one task",
+    "examples__elastic_training__job.yaml": "a job group of 2 tasks is no cluster of one task",
+    "tests__test_yamls__test_managed_jobs_retry.yaml": "a pipeline of 2 tasks is no cluster of one task",
 }
 # file -> why the test cluster has no place for it: rendered, and given to the server without a look at nodes
 NOT_HERE = {

@@ -24,7 +24,7 @@ AT_ONCE = {"minutes": 0, "wait_for": "jobs", "down": True}
 class Pod:
     """Both programs, with the folders of a pod below `root`."""
 
-    def __init__(self, root: Path, **task: Any):
+    def __init__(self, root: Path, environ: dict[str, str] | None = None, **task: Any):
         self.root = root
         (root / "home").mkdir()
         (root / "etc").mkdir()
@@ -33,6 +33,7 @@ class Pod:
         env = {
             **os.environ, "SKY_RUN": str(root), "SKY_ETC": str(root / "etc"), "HOME": str(root / "home"),
             "SKY_POD_IP": "10.0.0.1", "SKY_GRACE": "2", "SKY_RECORDS": str(root / "records"),
+            "SKY_LAST_WORDS": str(root / "last-words"), **(environ or {}),
         }  # fmt: skip
         self.env = env
         self.out = open(root / "stdout", "w+b")

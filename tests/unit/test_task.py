@@ -299,7 +299,7 @@ def test_pipeline_and_group():
     group = "name: g\nexecution: parallel\nodd: 1\n---\nname: a\n---\nname: b\n"
     file, warned = task.parse_all(group, "t")
     assert (file.kind, len(file.tasks), len(warned)) == ("group", 2, 1)
-    with pytest.raises(task.TaskErrors, match="a job group of 2 tasks cannot be launched yet"):
+    with pytest.raises(task.TaskErrors, match="a job group of 2 tasks is no cluster of one task"):
         task.parse(group, "t")
 
 

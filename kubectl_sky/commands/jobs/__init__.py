@@ -1,0 +1,1 @@
+"""kubectl sky jobs ..."""

@@ -1,0 +1,51 @@
+"""kubectl sky jobs logs"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from kubectl_sky.errors import Failure, UsageError
+
+
+def logs(
+    ctx: typer.Context,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="The job, or NAME/INDEX (default: the newest)")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow/--no-follow", "-f", help="Go on until the job ends")] = True,
+    tail: Annotated[int | None, typer.Option("--tail", metavar="N", min=0, help="Only the last N lines first")] = None,
+    node: Annotated[int | None, typer.Option("--node", metavar="RANK", min=0, help="Only that node's output")] = None,
+) -> int:
+    """Print the output of a managed job, and follow it to its end, also from pod to pod.
+
+    The exit code is the job's. Ctrl-C ends the following, not the job.
+
+    \b
+    Examples:
+      kubectl sky jobs logs train
+      kubectl sky jobs logs train --no-follow --tail 100
+    """
+    from kubectl_sky import kube, managed
+    from kubectl_sky.jobs import following, listing
+    from kubectl_sky.output import Progress
+
+    cluster = kube.connect(ctx.obj)
+    rows = listing.rows(cluster, [name] if name else ())
+    if not rows:
+        text = f"there is no managed job {name!r}" if name else "there are no managed jobs"
+        raise Failure(f"{text} in namespace {cluster.namespace}", cluster.connection.command("jobs queue"))
+    chosen = [row for row in rows if row.place.name == rows[-1].place.name]
+    if not name:
+        print(f"The newest job: {chosen[0].place.name}", file=sys.stderr)
+    if len(chosen) > 1 and not managed.fan(chosen[0].job)[1]:
+        names = f"{chosen[0].name} to {chosen[-1].name}"
+        raise UsageError(f"{chosen[0].place.name} is {len(chosen)} jobs: {names}", "name one of them")
+    if not follow:
+        chosen = [row for row in chosen if row.pod or row.now.over]
+    places = [replace(row.place, tail=tail, only=node, wait=follow) for row in chosen]
+    with Progress() as progress:
+        return following.follow_all(cluster, places, progress)

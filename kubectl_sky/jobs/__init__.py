@@ -1,0 +1,1 @@
+"""Managed jobs: launched, watched and ended from here; they go on without us."""

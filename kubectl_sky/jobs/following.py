@@ -1,0 +1,182 @@
+"""A managed job's output, over all pods that it has one after the other, to its end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kubectl_sky import cluster_objects, gang, managed, running
+from kubectl_sky.conversation import Broken
+from kubectl_sky.diagnosis import why
+from kubectl_sky.errors import EXIT_FAILURE, EXIT_INTERRUPT, ApiError, ClusterFailure, Failure
+from kubectl_sky.follow import Follower, Printer
+from kubectl_sky.output import Progress, colour, duration
+
+if TYPE_CHECKING:
+    from kubectl_sky.kube import Cluster
+
+SHORT, LONG = 0.3, 2.0  # s between two looks while there is nothing to follow
+
+
+class _Gone(Exception):
+    """The pod that was followed is there no more."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A job: by its Job's name, and which of its pods it is where each is one of its own; and what to print of it."""
+
+    name: str
+    index: int = 0
+    of: int = 1
+    tail: int | None = None
+    only: int | None = None  # rank of the one node to be heard
+    wait: bool = True  # for what comes yet
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.index}" if self.of > 1 else self.name
+
+
+def follow(cluster: Cluster, place: Place, progress: Progress) -> int:
+    """Prints what it prints until it is over; its exit code, or that of Ctrl-C. Raises Failure when it fails."""
+    try:
+        return _follow(cluster, place, progress)
+    except KeyboardInterrupt:
+        progress.close()
+        back = cluster.connection.command("jobs logs", str(place))
+        print(f"\nDetached; the job goes on by itself. Come back: {back}", file=sys.stderr)
+        return EXIT_INTERRUPT
+
+
+def follow_all(cluster: Cluster, places: Sequence[Place], progress: Progress) -> int:
+    """The tasks of a pipeline, one after the other, while they succeed."""
+    for place in places:
+        if place.of > 1:
+            print(f"{place}:", file=sys.stderr)
+        if code := follow(cluster, place, progress):
+            return code
+    return 0
+
+
+def _follow(cluster: Cluster, place: Place, progress: Progress) -> int:
+    heard: set[str] = set()  # pods, by uid
+    while True:
+        found, now, head = _await(cluster, place, heard, progress)
+        nodes = found.job["spec"].get("completions", 1) if found.job and place.of == 1 else 1
+        progress.close()
+        if now.over or head is None:
+            if not heard:
+                _print_what_is_left(cluster, found, nodes, place)
+            return conclude(cluster, place, now)
+        heard.add(head["metadata"]["uid"])
+        try:
+            state = _one_pod(cluster, place, head["metadata"]["name"], nodes, progress)
+        except _Gone:
+            continue
+        if not place.wait and state["status"] not in managed.ENDED:
+            return 0
+        if state["status"] in managed.ENDED:
+            lost = managed.losses(cluster_objects.pods(cluster, place.name), place.index if place.of > 1 else None)
+            return conclude(cluster, place, of_state(state, lost))
+
+
+def _await(
+    cluster: Cluster, place: Place, heard: set[str], progress: Progress
+) -> tuple[why.Found, managed.Outcome, dict[str, Any] | None]:
+    """Until it is over, or node 0 has a pod that was not heard yet."""
+    pause = SHORT
+    while True:
+        found = why.read(cluster, place.name)
+        if found.job is None:
+            raise running.unknown(cluster, place.name)
+        now = managed.outcome(found.job, found.pods, found.events, place.index)
+        if now.over:
+            return found, now, None
+        up = managed.is_up(found.pods, place.index)
+        for pod in found.pods:
+            if pod["metadata"]["name"] == up and pod["metadata"]["uid"] not in heard:
+                return found, now, pod
+        if now.status == "CANCELLING" and found.job["metadata"].get("deletionTimestamp"):
+            raise ClusterFailure(f"{place} is being taken down")
+        progress.update(f"{place}: {now.status}" + (f": {now.reason}" if now.reason else ""))
+        time.sleep(pause)
+        pause = min(pause * 1.3, LONG)
+
+
+def _one_pod(cluster: Cluster, place: Place, pod: str, nodes: int, progress: Progress) -> dict[str, Any]:
+    """The job's state when its log in this pod has ended. Raises _Gone when the pod has."""
+    talk = running.Talk(progress, nodes)
+
+    def there() -> str:
+        if managed.is_up(cluster_objects.pods(cluster, place.name), place.index) != pod:
+            raise _Gone
+        return pod
+
+    request: dict[str, Any] = {"op": "follow", "job": 1, "follow": place.wait, "tail": place.tail}
+    printer = Printer(nodes, colour(sys.stdout), place.only)
+    follower = Follower(cluster, request, printer, _finder(there), talk.state, talk.trouble)
+    try:
+        return follower.run()
+    except Broken:
+        raise _Gone from None
+    finally:
+        printer.close()
+        progress.close()
+
+
+def _finder(look: Any) -> Any:
+    """As the follower wants it: an API server that does not answer is a broken connection."""
+
+    def find() -> str:
+        try:
+            return str(look())
+        except ClusterFailure as error:
+            if isinstance(error, ApiError) and error.status < 500:
+                raise
+            raise Broken(error.message) from None
+
+    return find
+
+
+def of_state(state: dict[str, Any], lost: int) -> managed.Outcome:
+    """Of the agent's state of the job."""
+    restarts = state.get("restarts") or 0
+    times = state["started"], state["ended"]
+    return managed.Outcome(state["status"], lost + restarts, state["exit"], state.get("reason") or "", *times)
+
+
+def conclude(cluster: Cluster, name: Place, now: managed.Outcome) -> int:
+    """Says how it ended; its exit code. Raises Failure with the reason."""
+    again = f", recovered {now.recoveries} time{'s' * (now.recoveries != 1)}" if now.recoveries else ""
+    if now.status == "SUCCEEDED":
+        took = f" ({duration(now.ended - now.started)}{again})" if now.ended and now.started else ""
+        print(f"✓ {name} succeeded{took}", file=sys.stderr)
+        return 0
+    if now.status == "CANCELLED":
+        reason = f": {now.reason}" if now.reason and now.reason != "cancelled" else ""
+        raise Failure(f"{name} was cancelled{reason}", exit_code=now.exit or EXIT_FAILURE)
+    what = "failed in setup" if now.status == "FAILED_SETUP" else "failed"
+    why_ = now.reason or f"exit code {now.exit}"
+    if why_.startswith("oom:"):
+        why_ = "it ran out of memory and was killed (OOM)"
+    hint = f"what it said: {cluster.connection.command('jobs logs', str(name))}"
+    raise Failure(f"{name} {what}{again}: {why_}", hint, now.exit or EXIT_FAILURE)
+
+
+def _print_what_is_left(cluster: Cluster, found: why.Found, nodes: int, place: Place) -> None:
+    """What the containers of the last pods printed."""
+    printer = Printer(nodes, colour(sys.stdout), place.only)
+    query: dict[str, Any] = {"container": "task", **({} if place.tail is None else {"tailLines": place.tail})}
+    folder = cluster_objects.collection(cluster, "Pod")
+    for pod in found.pods:
+        if place.of > 1 and gang.rank(pod) != place.index:
+            continue
+        try:
+            for piece in cluster.stream(f"{folder}/{pod['metadata']['name']}/log", **query):
+                printer.write(gang.rank(pod), piece)
+        except ApiError as error:
+            print(f"node {gang.rank(pod)}: {error.message}", file=sys.stderr)
+    printer.close()

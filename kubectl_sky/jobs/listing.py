@@ -1,0 +1,109 @@
+"""All managed jobs of a namespace: two lists, and a question to those that may have begun again by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from kubectl_sky import conversation, managed, names, queues
+from kubectl_sky.errors import Failure
+from kubectl_sky.jobs.following import Place
+from kubectl_sky.overview import CONTROLLER_UID, matches
+
+if TYPE_CHECKING:
+    from kubectl_sky.kube import Cluster
+
+Object = dict[str, Any]
+SELECTOR = f"{names.OURS},{managed.LABEL}=true"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One job. `name` is its Job's, with /INDEX where the pods of the Job are jobs of their own.
+
+    `submitted`: when it was, a Kubernetes timestamp; `pod`: that of node 0, when it is up.
+    """
+
+    name: str
+    place: Place
+    task: str
+    resources: str
+    submitted: str
+    now: managed.Outcome
+    job: Object
+    pod: str | None = None
+
+    def is_one_of(self, patterns: Sequence[str]) -> bool:
+        """Whether a name or glob means it: NAME all of its Job, NAME/INDEX one."""
+        return matches(self.place.name, patterns) or matches(self.name, patterns)
+
+    def document(self) -> dict[str, Any]:
+        now = self.now
+        return {
+            "name": self.name, "task": self.task or None, "resources": self.resources, "submitted": self.submitted,
+            "status": now.status, "recoveries": now.recoveries, "exitCode": now.exit, "reason": now.reason or None,
+            "started": now.started, "ended": now.ended,
+        }  # fmt: skip
+
+
+def _states(cluster: Cluster, pods: Sequence[str]) -> dict[str, Object]:
+    """By pod, what its agent says of its job; nothing of those that cannot be asked."""
+
+    def ask(pod: str) -> Object:
+        try:
+            return dict(conversation.ask(cluster, pod, {"op": "queue"})["jobs"][0])
+        except (Failure, IndexError):
+            return {}
+
+    with ThreadPoolExecutor(queues.AT_ONCE) as pool:
+        return dict(zip(pods, pool.map(ask, pods), strict=True))
+
+
+def rows(cluster: Cluster, patterns: Sequence[str] = ()) -> list[Row]:
+    """Newest last. Raises Failure."""
+    jobs = _all(cluster, f"/apis/batch/v1/namespaces/{cluster.namespace}/jobs", SELECTOR)
+    wanted = [pattern.partition("/")[0] for pattern in patterns]
+    found = [job for job in jobs if not wanted or matches(job["metadata"]["name"], wanted)]
+    pods: dict[str, list[Object]] = {}
+    if found:
+        for pod in _all(cluster, f"/api/v1/namespaces/{cluster.namespace}/pods", names.OURS):
+            pods.setdefault((pod["metadata"].get("labels") or {}).get(CONTROLLER_UID, ""), []).append(pod)
+    found.sort(key=lambda job: (job["metadata"].get("creationTimestamp", ""), job["metadata"]["name"]))
+    listed = [one for job in found for one in of_job(job, pods.get(job["metadata"]["uid"], []))]
+    return list(_asked(cluster, [one for one in listed if not patterns or one.is_one_of(patterns)]))
+
+
+def _all(cluster: Cluster, path: str, selector: str) -> list[Object]:
+    items: list[Object] = cluster.get(path, labelSelector=selector)["items"]
+    return items
+
+
+def of_job(job: Object, pods: Sequence[Object]) -> list[Row]:
+    """A row for each of its jobs."""
+    metadata, annotations = job["metadata"], job["metadata"].get("annotations") or {}
+    count, _, names_ = managed.fan(job)
+    found = []
+    for index in range(count):
+        place = Place(metadata["name"], index, count)
+        task = names_[index] if index < len(names_) else annotations.get("kubectl-sky/task-name", "")
+        resources = annotations.get("kubectl-sky/resources", "")
+        now, pod = managed.outcome(job, pods, (), index), managed.is_up(pods, index)
+        found.append(Row(str(place), place, task, resources, metadata.get("creationTimestamp", ""), now, job, pod))
+    return found
+
+
+def _asked(cluster: Cluster, listed: Sequence[Row]) -> Iterator[Row]:
+    """With the restarts that only the agents know of yet."""
+    live = [
+        one.pod
+        for one in listed
+        if one.pod and one.now.status == "RUNNING" and managed.RETRIES in one.job["metadata"].get("annotations", {})
+    ]
+    told = _states(cluster, live) if live else {}
+    for one in listed:
+        state = told.get(one.pod or "", {})
+        more = state.get("restarts") or 0
+        status = "RECOVERING" if more and state.get("status") == "PENDING" else one.now.status
+        yield replace(one, now=replace(one.now, recoveries=one.now.recoveries + more, status=status)) if more else one
