@@ -36,6 +36,7 @@ from kubectl_sky.taskfile import buckets
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
     from kubectl_sky.task import Task
+    from kubectl_sky.timings import Timings
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ class Up:
     request: dict[str, Any] | None
 
 
-def launch(cluster: Cluster, task: Task, options: Options) -> int:
-    """Runs the task; returns its exit code (0 when detached). Raises Failure."""
-    with Progress(f"Launching {options.name}") as progress:
+def launch(cluster: Cluster, task: Task, options: Options, timings: Timings | None = None) -> int:
+    """Runs the task; returns its exit code (0 when detached). Raises Failure. `timings` is told each phase."""
+    with Progress(f"Launching {options.name}", timings=timings) as progress:
         up = bring_up(cluster, task, options, progress)
         cluster = up.cluster
         if up.request is None:
@@ -63,6 +64,7 @@ def launch(cluster: Cluster, task: Task, options: Options) -> int:
         request = {**up.request, "follow": not options.detach}
         finder = running.Head(cluster, options.name, first=up.head)
         nodes = min(task.num_nodes, up.nodes)
+        progress.phase("job handed over")
         try:
             result = attaching.follow(cluster, options.name, request, nodes, finder, progress, options.attached)
         except Failure:
@@ -79,15 +81,18 @@ def launch(cluster: Cluster, task: Task, options: Options) -> int:
 
 def bring_up(cluster: Cluster, task: Task, options: Options, progress: Progress) -> Up:
     """Makes the pods unless they are there, waits for them, and sends the files. Raises Failure."""
+    progress.phase("files here read")
     cluster.kubectl()  # first: nothing is made where it is missing
     with gitclone.fetched(task, progress) as source:
         files = collect.collect(uploading.mounts(source.task))  # nor for files that cannot be read
         uploads = bucket_uploading.files(source.task)
+        progress.phase("cluster asked")
         places = [cluster] if options.here else choosing.clusters(cluster, task)
         cluster, job, request, head = _start(places, task, options, uploads, progress)
         there = job["spec"].get("parallelism", 1)
         keeping.launched(cluster, options.name)
         if files.mounts:
+            progress.phase("files sent")
             uploading.send(cluster, files, head, there, progress)
     if request is None and (task.run or task.setup):
         request = {"op": "submit", "spec": podspec.job_spec(task, options.tty)}
@@ -158,6 +163,7 @@ def make(
     progress.line(chosen.table(reasons=verbose))
     for note in made.notes:
         progress.line(located(chosen.cluster.connection, note))
+    progress.phase("objects made")
     rendered = podspec.render(made)
     podcheck.check(chosen.cluster, made, rendered)
     registry.check(chosen.cluster, made, rendered)

@@ -12,9 +12,12 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from types import TracebackType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from kubectl_sky.errors import UsageError
+
+if TYPE_CHECKING:
+    from kubectl_sky.timings import Timings
 
 # -- formats ------------------------------------------------------------------------------------------------------
 
@@ -217,7 +220,14 @@ class Progress:
 
     FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
-    def __init__(self, text: str = "", stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        text: str = "",
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        timings: Timings | None = None,
+    ):
+        self.timings = timings
         self.stream = stream or sys.stderr
         self.live = self.stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
         self.text, self.clock, self.began = "", clock, clock()
@@ -236,6 +246,11 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def phase(self, name: str) -> None:
+        """What follows is another phase, for those who ask where the time goes."""
+        if self.timings:
+            self.timings.phase(name)
 
     def update(self, text: str) -> None:
         """Say what is waited for now; the same text again is not repeated."""

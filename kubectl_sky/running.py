@@ -92,8 +92,10 @@ class Talk:
             where = f"{self.nodes} node{'s' * (self.nodes != 1)}"
             self.progress.close()
             if status == "SETTING_UP":
+                self.progress.phase("setup")
                 self.progress.line(f"Setting up on {where}")
             elif status == "RUNNING":
+                self.progress.phase("run")
                 self.progress.line(f"Job {state['id']} runs on {where} ({self.leave} detaches, it runs on)")
         self.status = status
 

@@ -64,6 +64,7 @@ class Startup:
             ) from None
 
     def _wait(self, progress: Progress, seconds: float) -> str:
+        progress.phase("places found")
         for pod in cluster_objects.pods(self.cluster, self.name):
             self._add_pod(pod)
         watching.start(self.cluster, self._watches(), self._queue)
@@ -72,6 +73,8 @@ class Startup:
             head = self._head()
             if head:
                 return head
+            if self._placed():
+                progress.phase("pods started")
             self._explain(progress)
             if not self._scaling and scaling.seen(self.events):
                 self._scaling = True
@@ -145,6 +148,10 @@ class Startup:
         started = {gang.rank(pod): name for name, pod in self.pods.items() if self._started(name, pod)}
         everyone = len(started) >= self._num_nodes
         return started.get(0) if everyone else None
+
+    def _placed(self) -> bool:
+        """Whether each of the nodes has a place."""
+        return sum("nodeName" in pod["spec"] for pod in self.pods.values()) >= self._num_nodes
 
     def _started(self, name: str, pod: dict[str, Any]) -> bool:
         """Whether its containers run: kubelet's events tell it at once, the status up to a second later.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -70,6 +71,9 @@ def launch(
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FORMAT", help="With --dry-run: yaml, json or name")
     ] = None,
+    timings: Annotated[
+        bool, typer.Option("--timings", help="Say at the end how long each phase took, on stderr")
+    ] = False,
     show_secrets: Annotated[
         bool, typer.Option("--show-secrets", help="With --dry-run: do not blank out secrets")
     ] = False,
@@ -87,6 +91,7 @@ def launch(
     """
     from kubectl_sky import autostop, dryrun, exposing, kube, launching, planning, record
     from kubectl_sky.diagnosis import limits
+    from kubectl_sky.timings import Timings, since_start
 
     mode = dryrun.mode(dry_run, output)
     if not entry and not cluster_name:
@@ -111,4 +116,9 @@ def launch(
     )
     if mode:
         return dryrun.run(cluster, task, options, mode, show_secrets)
-    return launching.launch(cluster, task, options)
+    clock = Timings(since_start()) if timings else None
+    try:
+        return launching.launch(cluster, task, options, clock)
+    finally:
+        if clock:
+            print(clock.table(), file=sys.stderr)

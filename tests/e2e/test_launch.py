@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -76,6 +78,21 @@ def test_inline_commands_and_the_containers_own_log(sky: Sky) -> None:
 def test_words_of_an_inline_command_stay_words(shared: Sky) -> None:
     words = ["printf", "[%s]", "a b", "$HOME", "it's", "*"]
     assert shared.ok("exec", "box", "--", *words).out == "[a b][$HOME][it's][*]"
+
+
+def test_where_the_time_goes(sky: Sky, tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work/file").write_text("x")
+    file = task_file(tmp_path, name="timed", workdir=str(tmp_path / "work"), setup="sleep 1", run="sleep 2")
+    began = time.monotonic()
+    told = sky.ok("launch", "--timings", file).err.splitlines()
+    took = time.monotonic() - began
+    phases = ["start-up", "files here read", "cluster asked", "objects made", "places found", "pods started",
+              "files sent", "job handed over", "setup", "run", "in all"]  # fmt: skip
+    rows = dict(re.match(r"(\S+(?: \S+)*) {2,}([0-9.]+) s$", line).groups() for line in told[-len(phases) :])  # type: ignore[union-attr]
+    assert list(rows) == phases
+    assert 1 <= float(rows["setup"]) < 2 <= float(rows["run"]) < 3
+    assert took - 1 < float(rows["in all"]) <= took
 
 
 def test_setup_that_fails(sky: Sky, tmp_path: Path) -> None:
