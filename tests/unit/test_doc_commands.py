@@ -122,4 +122,4 @@ def test_tasks_in_the_documents_are_valid(page: Path, tmp_path: Path) -> None:
             continue
         for name in re.findall(r": \./(\S+?)[,}\n]", block):
             (tmp_path / name).mkdir(parents=True, exist_ok=True)
-        task.parse(block, page.name, base=tmp_path)
+        task.parse_all(block, page.name, base=tmp_path)
