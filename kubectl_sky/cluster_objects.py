@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -162,6 +164,18 @@ def _create_after(cluster: Cluster, path: str, manifest: Manifest, seconds: floa
             if error.reason != "AlreadyExists" or time.monotonic() > deadline:
                 raise
         time.sleep(0.2)
+
+
+def forget_job(cluster: Cluster, name: str) -> None:
+    """New pods of the task run nothing by themselves any more. Nothing where it is gone, or may not be read."""
+    path = f"{collection(cluster, 'Secret')}/{name}-sky"
+    try:
+        task = json.loads(base64.b64decode(cluster.get(path)["data"]["task.json"]))
+        if task.get("job"):
+            told = json.dumps({**task, "job": None, "expects": False})
+            cluster.patch(path, {"data": {"task.json": base64.b64encode(told.encode()).decode()}})
+    except ApiError:
+        pass
 
 
 def keep_claims(cluster: Cluster, name: str) -> None:

@@ -24,6 +24,10 @@ class Broken(ClusterFailure):
     """The connection ended before the agent had said everything."""
 
 
+class Away(Broken):
+    """The pod is gone, and another comes by itself, maybe in hours: the task is in a queue again."""
+
+
 class _Pipe:
     """A process's stdout as wire.Reader wants it; a silence counts as its end."""
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from kubectl_sky.conversation import Broken, Conversation
+from kubectl_sky.conversation import Away, Broken, Conversation
 from kubectl_sky.remote import wire
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ class Follower:
 
     `request` is the agent's `follow` or `submit`; `pod` finds node 0's pod, and raises Failure with the reason when
     there is none any more; `on_state` is told each change of the job's state, `on_trouble` of a broken connection;
-    `on_silence` gets the state whenever the agent has nothing new to say, and may raise Failure.
+    `on_away` of a pod that is gone and comes back; `on_silence` gets the state whenever the agent has nothing new to
+    say, and may raise Failure.
     """
 
     cluster: Cluster
@@ -69,6 +70,7 @@ class Follower:
     on_state: Callable[[dict[str, Any]], None] = lambda state: None
     on_trouble: Callable[[str], None] = lambda text: None
     on_silence: Callable[[dict[str, Any]], None] = lambda state: None
+    on_away: Callable[[str], None] = lambda text: None
     offset: int = 0
     job: int | None = None
     stopped: bool = False
@@ -89,11 +91,14 @@ class Follower:
                 if self.stopped:
                     return self.state
                 now = time.monotonic()
-                if deadline is None or self.offset > before:
+                if isinstance(error, Away):
+                    self.on_away(error.message)
+                    deadline, pause = None, max(pause, 1.0)
+                elif deadline is None or self.offset > before:
                     deadline, pause = now + PATIENCE, 0.05
-                if now > deadline:
+                if deadline and now > deadline:
                     raise
-                if pause > 1:
+                if deadline and pause > 1:
                     self.on_trouble(error.message)
                 time.sleep(pause)
                 pause = min(pause * 1.7, 3.0)
@@ -124,7 +129,8 @@ class Follower:
     def _request(self) -> dict[str, Any]:
         if self.job is None:
             return self.request
-        return {"op": "follow", "job": self.job, "offset": self.offset, "follow": self.request.get("follow", True)}
+        known = {"job": self.job, "offset": self.offset, "submitted": self.state.get("submitted")}
+        return {"op": "follow", **known, "follow": self.request.get("follow", True)}
 
     def _told(self, state: dict[str, Any]) -> None:
         # with a tail, the lines sent before the first state are not counted by the log's own offset

@@ -16,8 +16,9 @@ from typing import Any
 from kubectl_sky.remote import gang as in_pod
 
 Object = dict[str, Any]
-LET_GO = in_pod.LET_GO
+LET_GO, TAKEN = in_pod.LET_GO, in_pod.TAKEN
 INDEX = "batch.kubernetes.io/job-completion-index"
+IGNORED = "batch.kubernetes.io/job-index-ignored-failure-count"  # of a pod: how many before it were let go or taken
 HOLD_SECONDS = 600.0  # without a limit of the launch: no shorter than a Job's longest pause, so that all meet
 
 
@@ -31,22 +32,43 @@ def env(num_nodes: int, provision: float) -> list[Object]:
     if num_nodes == 1:
         return []
     told = {in_pod.ENV: f"{hold_seconds(provision):g}", in_pod.NODES: str(num_nodes)}
-    return [{"name": name, "value": value} for name, value in told.items()]
+    before = {"fieldPath": f"metadata.annotations['{IGNORED}']"}
+    return [
+        *({"name": name, "value": value} for name, value in told.items()),
+        {"name": in_pod.REPLACED, "valueFrom": {"fieldRef": before}},
+    ]
 
 
 def job_fields(num_nodes: int) -> Object:
-    """What the Job's spec says: pods that let go are made again, each index with its own pause."""
+    """What the Job's spec says: pods that let go, or that the cluster took away, are made again, each after a pause."""
     if num_nodes == 1:
         return {}
-    codes = {"containerName": "task", "operator": "In", "values": [LET_GO]}
-    return {"backoffLimitPerIndex": 0, "podFailurePolicy": {"rules": [{"action": "Ignore", "onExitCodes": codes}]}}
+    codes = {"containerName": "task", "operator": "In", "values": [LET_GO, TAKEN]}
+    disrupted = [{"type": "DisruptionTarget", "status": "True"}]  # its node is gone or drained, or it was evicted
+    rules = [{"action": "Ignore", "onExitCodes": codes}, {"action": "Ignore", "onPodConditions": disrupted}]
+    return {"backoffLimitPerIndex": 0, "podFailurePolicy": {"rules": rules}}
+
+
+def replaces(job: Object) -> bool:
+    """Whether the Job makes a pod again that was taken away."""
+    rules = (job["spec"].get("podFailurePolicy") or {}).get("rules") or ()
+    return any("onPodConditions" in rule for rule in rules)
 
 
 def let_go(pod: Object) -> bool:
     """Whether the pod ended so that others may have its place."""
+    return _ended(pod, LET_GO)
+
+
+def taken(pod: Object) -> bool:
+    """Whether the pod was taken away when all nodes had been there."""
+    return _ended(pod, TAKEN)
+
+
+def _ended(pod: Object, code: int) -> bool:
     statuses = (pod.get("status") or {}).get("containerStatuses") or ()
     ends = [(one.get("state") or {}).get("terminated") or {} for one in statuses if one["name"] == "task"]
-    return any(end.get("exitCode") == LET_GO for end in ends)
+    return any(end.get("exitCode") == code for end in ends)
 
 
 def holders(pods: Sequence[Object], num_nodes: int) -> list[str]:

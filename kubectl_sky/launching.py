@@ -19,6 +19,7 @@ from kubectl_sky import (
     planning,
     podcheck,
     podspec,
+    queuecheck,
     registry,
     running,
 )
@@ -27,6 +28,7 @@ from kubectl_sky.diagnosis import limits
 from kubectl_sky.diagnosis.hints import located
 from kubectl_sky.errors import EXIT_INTERRUPT, ClusterFailure, Failure, Unreachable
 from kubectl_sky.files import collect, gitclone, uploading
+from kubectl_sky.names import QUEUE
 from kubectl_sky.output import Progress
 from kubectl_sky.planning import Options
 from kubectl_sky.ssh import keeping
@@ -48,6 +50,7 @@ class Up:
     nodes: int
     files: collect.Files
     request: dict[str, Any] | None
+    queued: bool = False  # by Kueue, which may take its pods away, and bring them again
 
 
 def launch(cluster: Cluster, task: Task, options: Options, timings: Timings | None = None) -> int:
@@ -61,12 +64,9 @@ def launch(cluster: Cluster, task: Task, options: Options, timings: Timings | No
             shell = keeping.advice(cluster, options.name)
             print(f"{options.name} is up. Use it: {usage}\nA shell: {shell}", file=sys.stderr)
             return 0
-        request = {**up.request, "follow": not options.detach}
-        finder = running.Head(cluster, options.name, first=up.head)
-        nodes = min(task.num_nodes, up.nodes)
         progress.phase("job handed over")
         try:
-            result = attaching.follow(cluster, options.name, request, nodes, finder, progress, options.attached)
+            result = _follow(task, options, up, progress)
         except Failure:
             _leave(cluster, options)
             raise
@@ -77,6 +77,35 @@ def launch(cluster: Cluster, task: Task, options: Options, timings: Timings | No
         elif result != EXIT_INTERRUPT:
             _leave(cluster, options)
         return result
+
+
+def _follow(task: Task, options: Options, up: Up, progress: Progress) -> int:
+    """Starts or follows the job of a task that is up, also over a time without its pods; its exit code.
+
+    Raises Failure.
+    """
+    while True:
+        request = {**(up.request or {}), "follow": not options.detach}
+        finder = running.Head(up.cluster, options.name, first=up.head)
+        nodes = min(task.num_nodes, up.nodes)
+        try:
+            result = attaching.follow(up.cluster, options.name, request, nodes, finder, progress, options.attached)
+        except running.Anew as lost:
+            progress.line(f"{lost.message}: they are sent again")
+            up = bring_up(up.cluster, task, options, progress)
+            continue
+        except Failure:
+            _forget_job(up, options)
+            raise
+        if not options.detach and result != EXIT_INTERRUPT:
+            _forget_job(up, options)
+        return result
+
+
+def _forget_job(up: Up, options: Options) -> None:
+    """Its job has ended: pods that Kueue takes away, and brings again, do not run it once more."""
+    if up.queued and not (options.autostop and options.autostop.at_once):
+        cluster_objects.forget_job(up.cluster, options.name)
 
 
 def bring_up(cluster: Cluster, task: Task, options: Options, progress: Progress) -> Up:
@@ -98,7 +127,7 @@ def bring_up(cluster: Cluster, task: Task, options: Options, progress: Progress)
         request = {"op": "submit", "spec": podspec.job_spec(task, options.tty)}
         if options.autostop:
             request["autostop"] = options.autostop.as_dict()
-    return Up(cluster, head, there, files, request)
+    return Up(cluster, head, there, files, request, QUEUE in (job["metadata"].get("labels") or {}))
 
 
 def _leave(cluster: Cluster, options: Options) -> None:
@@ -120,7 +149,7 @@ def _start(
             raise last or failure from None
         seconds = limits.provision(options.timeout, task.settings(cluster.context).timeout)
         try:
-            return cluster, job, request, Startup(cluster, job).wait(progress, seconds)
+            return cluster, job, request, Startup(cluster, job, new=_is_new(job)).wait(progress, seconds)
         except Failure as failure:
             places = [one for one in places if one.context != cluster.context]
             if not places or not bursting.moves_on(cluster, job, failure):
@@ -128,6 +157,11 @@ def _start(
             last = failure
             progress.line(f"No place in context {cluster.context}: {failure.message}")
             cluster_objects.remove(cluster, options.name)
+
+
+def _is_new(job: dict[str, Any]) -> bool:
+    """Whether its nodes have not all been there yet, so far as its Job tells."""
+    return not (job.get("status") or {}).get("ready") and not (job.get("status") or {}).get("startTime")
 
 
 def _pods(
@@ -165,6 +199,8 @@ def make(
         progress.line(located(chosen.cluster.connection, note))
     progress.phase("objects made")
     rendered = podspec.render(made)
+    for note in queuecheck.check(chosen.cluster, rendered[-1]):
+        progress.line(note)
     podcheck.check(chosen.cluster, made, rendered)
     registry.check(chosen.cluster, made, rendered)
     bucket_uploading.upload(chosen.cluster, chosen.candidate.task, uploads, rendered[-1], progress)

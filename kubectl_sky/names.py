@@ -10,6 +10,8 @@ from kubectl_sky.errors import UsageError
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 INSTANCE = "app.kubernetes.io/instance"
+# Kueue's labels of a Job
+QUEUE, QUEUE_PRIORITY = "kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class"
 OURS = f"{MANAGED_BY}=kubectl-sky"
 LONGEST = 52  # a pod's host name is NAME-INDEX, and a DNS label ends at 63
 

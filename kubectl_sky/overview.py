@@ -35,6 +35,7 @@ class Row:
     state: state.State
     created: str
     pods: tuple[Object, ...]
+    job: Object
     autostop: autostop.Policy | None = None
     left: float | None = None
     context: str = ""
@@ -63,6 +64,7 @@ def row(job: Object, pods: Sequence[Object], events: Sequence[Object] = (), cont
         state=state.task_state(job, pods, events),
         created=metadata.get("creationTimestamp", ""),
         pods=tuple(sorted(state.newest(pods), key=lambda pod: pod["metadata"]["name"])),
+        job=job,
         autostop=autostop.read(job),
         context=context,
     )

@@ -63,6 +63,7 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
     chosen, own = replace(chosen, task=task), settings.load()
     waits = has_files(task) or options.managed
     job = podspec.job_spec(task, options.tty) if not waits and (task.run or task.setup) else None
+    configured = task.settings(found.context)  # whose time in a queue is none in which pods hold their places
     made = podspec.Plan(
         task=task,
         name=options.name,
@@ -77,7 +78,7 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
         autostop=options.autostop,
         managed=options.managed,
         record=options.record,
-        provision=limits.provision(options.timeout, task.settings(found.context).timeout),
+        provision=limits.provision(options.timeout, None if configured.queue else configured.timeout),
         annotations={
             SHAPE: json.dumps(shape(task)),
             **({KEPT: json.dumps(there)} if (there := _kept(task, chosen.place.context)) else {}),

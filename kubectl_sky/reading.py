@@ -39,7 +39,8 @@ def read(cluster: Cluster, name: str, options: Options) -> int:
     if cluster_objects.finished(job) or (pods and task_state(job, pods).phase in (COMPLETED, FAILED)):
         return _of_the_dead(cluster, name, nodes, options)
     with Progress() as progress:
-        head = Startup(cluster, job).wait(progress, START_SECONDS)
+        up = bool(pods) and gang.rank(pods[0]) == 0 and running.task_up(pods[0])
+        head = pods[0]["metadata"]["name"] if up else Startup(cluster, job).wait(progress, START_SECONDS)
         finder = running.Head(cluster, name, first=head)
         code = 0
         for number in options.jobs or (None,):

@@ -7,13 +7,14 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import cluster_objects, gang
-from kubectl_sky.conversation import Broken
-from kubectl_sky.diagnosis import containers, why
+from kubectl_sky.conversation import Away, Broken
+from kubectl_sky.diagnosis import containers, kueue, why
 from kubectl_sky.diagnosis.hints import located
-from kubectl_sky.diagnosis.state import COMPLETED, FAILED, STOPPED, TERMINATING, State
+from kubectl_sky.diagnosis.state import COMPLETED, FAILED, QUEUED, REPLACED, STOPPED, TERMINATING, UP, State
 from kubectl_sky.errors import EXIT_FAILURE, EXIT_INTERRUPT, ApiError, ClusterFailure, Failure
 from kubectl_sky.follow import Follower, Printer
 from kubectl_sky.output import Progress, colour, duration
@@ -47,6 +48,8 @@ class Head:
         if state.phase in OVER:
             why = state.message or state.reason or state.phase
             raise ClusterFailure(f"{self.name} is over: {why}", state.hint, exit_code(state, EXIT_FAILURE))
+        if state.reason == QUEUED:
+            raise Away(state.message)
         raise Broken(state.message or f"{self.name} is {state.phase}")
 
 
@@ -62,7 +65,10 @@ def explain(cluster: Cluster, name: str) -> State:
     found = why.read(cluster, name)
     if found.job is None and not found.pods:
         raise unknown(cluster, name)
-    return _located(found.state, cluster)
+    state = found.state
+    if state.reason == QUEUED and found.job:
+        state = kueue.refined(kueue.Queues(cluster), state, found.job)
+    return _located(state, cluster)
 
 
 def _located(state: State, cluster: Cluster) -> State:
@@ -99,6 +105,11 @@ class Talk:
                 self.progress.line(f"Job {state['id']} runs on {where} ({self.leave} detaches, it runs on)")
         self.status = status
 
+    def away(self, text: str) -> None:
+        """Its pods are gone, and come again."""
+        self.progress.update(text)
+        self.status = ""
+
     def trouble(self, text: str) -> None:
         if text != self.told:  # once, not at every attempt
             self.progress.line(f"reconnecting: {text}")
@@ -123,14 +134,23 @@ def follow(
     """
     talk = Talk(progress, nodes, leave)
 
+    known: set[int] = set()
+
     def told(state: dict[str, Any]) -> None:
+        if "missing" in state and known:
+            return
+        known.update({state["id"]} if "id" in state else ())
         talk.state(state)
         watch(state)
 
     printer = Printer(nodes, colour(sys.stdout), only)
-    follower = Follower(cluster, request, printer, head, told, talk.trouble, lambda state: _alive(cluster, name, state))
+    follower = Follower(
+        cluster, request, printer, head, told, talk.trouble, lambda state: _alive(cluster, name, state), talk.away
+    )
     try:
         state = follower.run()
+        while _queued_again(cluster, name, state):
+            state = follower.run()
     except KeyboardInterrupt:
         printer.close()
         progress.close()
@@ -139,7 +159,22 @@ def follow(
         return EXIT_INTERRUPT
     finally:
         progress.close()
+    if "missing" in state and known:
+        text = f"{name} was taken away and came again, and job {follower.job} and the files that it had went with it"
+        raise Anew(text, f"{cluster.connection.command('launch')} again sends them, and runs it")
     return conclude(cluster, name, state, nodes, followed=request.get("follow", True))
+
+
+class Anew(Failure):
+    """The task was away, and its pods know nothing of the job any more: what was sent to them is lost."""
+
+
+def _queued_again(cluster: Cluster, name: str, state: dict[str, Any]) -> bool:
+    """Whether a job ended because the task's pods had to go, and will come again."""
+    signalled = state.get("exit") in SIGNALS and not state.get("reason")
+    if state.get("status") not in ("FAILED", "FAILED_SETUP") or not (signalled or state.get("reason") == "lost"):
+        return False
+    return explain(cluster, name).reason == QUEUED
 
 
 def _alive(cluster: Cluster, name: str, state: dict[str, Any]) -> None:
@@ -163,9 +198,9 @@ def conclude(cluster: Cluster, name: str, state: dict[str, Any], nodes: int, fol
         return 0
     if status not in ("FAILED", "FAILED_SETUP", "FAILED_DRIVER", "CANCELLED"):
         return 0  # it goes on; only its log so far was asked for
-    lost = _lost(cluster, name) if state.get("reason") == "lost" else None
+    lost = _lost(cluster, name, state) if state.get("reason") == "lost" else None
     if status != "CANCELLED" and not state.get("reason") and state["exit"] in SIGNALS:
-        lost = _taken_away(cluster, name)
+        lost = _taken_away(cluster, name, state)
     code = exit_code(lost, state["exit"]) if lost else state["exit"] or 1
     raise Failure(f"job {number} {_why(state, lost, nodes)}", _next_step(cluster, name, state, lost), code)
 
@@ -198,21 +233,41 @@ def _why(state: dict[str, Any], lost: State | None, nodes: int) -> str:
     )
 
 
-def _lost(cluster: Cluster, name: str) -> State:
+def _lost(cluster: Cluster, name: str, job: dict[str, Any]) -> State:
     """Why a node's container ended under the job; kubelet needs a moment to say so."""
     for _ in range(20):
-        state = explain(cluster, name)
-        if state.phase in OVER:
+        found = why.read(cluster, name)
+        if found.state.phase in OVER or found.state.reason in REPLACED:
             break
+        if there := _replaced(found, job):
+            return there
         time.sleep(0.3)
-    return state
+    return _located(found.state, cluster)
 
 
-def _taken_away(cluster: Cluster, name: str) -> State | None:
+def _replaced(found: why.Found, job: dict[str, Any]) -> State | None:
+    """Whether another pod has the place of the one under which the job ended."""
+    since = datetime.fromtimestamp(job.get("started") or job["submitted"], timezone.utc).isoformat()[:19]
+    for pod in found.pods:
+        about = pod["metadata"]
+        again = (about.get("annotations") or {}).get(gang.IGNORED)
+        if again and gang.rank(pod) == job.get("rank") and about["creationTimestamp"] > since:
+            text = "its pod went away (its node, or somebody deleted it); another has taken its place"
+            return State(UP, REPLACED[0], text, f"{found.job and found.job['metadata']['name']} goes on: {_LACKS}")
+    return None
+
+
+_LACKS = "launch it again, which brings the new pod its files and its setup"
+
+
+def _taken_away(cluster: Cluster, name: str, job: dict[str, Any]) -> State | None:
     """Why the cluster ended the pod, if it was the cluster that sent the signal by which the job ended."""
-    state = explain(cluster, name)
-    by_itself = state.phase not in (FAILED, TERMINATING) or state.reason == "Error"
-    return None if by_itself or not state.message else state
+    found = why.read(cluster, name)
+    if there := _replaced(found, job):
+        return there
+    state = _located(found.state, cluster)
+    away = state.phase in (FAILED, TERMINATING) or state.reason in REPLACED
+    return state if away and state.reason != "Error" and state.message else None
 
 
 def _next_step(cluster: Cluster, name: str, state: dict[str, Any], lost: State | None) -> str | None:

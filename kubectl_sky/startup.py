@@ -10,10 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import cluster_objects, gang, names
 from kubectl_sky.api import watching
-from kubectl_sky.diagnosis import limits, mounting, scaling, unplaced, why
+from kubectl_sky.diagnosis import kueue, limits, mounting, scaling, unplaced, why
 from kubectl_sky.diagnosis.hints import located
 from kubectl_sky.diagnosis.podstate import COPYING, LET_GO
-from kubectl_sky.diagnosis.state import COMPLETED, FAILED, STOPPED, TERMINATING, UNSCHEDULABLE, State, task_state
+from kubectl_sky.diagnosis.state import (
+    COMPLETED,
+    FAILED,
+    QUEUED,
+    STOPPED,
+    TERMINATING,
+    UNSCHEDULABLE,
+    State,
+    task_state,
+)
 from kubectl_sky.errors import EXIT_INTERRUPT, EXIT_TIMEOUT, ClusterFailure, Failure
 from kubectl_sky.gathering import Gathering
 from kubectl_sky.overview import CONTROLLER_UID
@@ -25,15 +34,21 @@ if TYPE_CHECKING:
 
 LOOK_AGAIN = 30.0  # s after which the nodes are read again while there is no place
 LOOK_COPY = 5.0  # s after which it is read again how far a copy is
+LOOK_QUEUE = 5.0  # s after which a queue is asked again for the place
 LOOK_FIRST = 2.0  # s for which the reason waits for what the nodes tell
 UNBOUND = ("ClaimUnbound", "Provisioning", "NoStorageClass", "ProvisioningFailed")
 FATAL = (FAILED, COMPLETED, STOPPED, TERMINATING)
 
 
 class Startup:
-    """Follows a Job, its pods and their events from the resourceVersion of the Job on; `containers` must run."""
+    """Follows a Job, its pods and their events from the resourceVersion of the Job on; `containers` must run.
 
-    def __init__(self, cluster: Cluster, job: dict[str, Any], containers: Iterable[str] = ("task", "ssh")):
+    `new`: nothing has run on its pods yet, so that they may be taken away where others have no place.
+    """
+
+    def __init__(
+        self, cluster: Cluster, job: dict[str, Any], containers: Iterable[str] = ("task", "ssh"), new: bool = False
+    ):
         self.cluster, self.job, self.containers = cluster, job, set(containers)
         self.name: str = job["metadata"]["name"]
         self.pods: dict[str, dict[str, Any]] = {}
@@ -43,8 +58,10 @@ class Startup:
         self._scaling = False
         self._lack: State | None = None  # what was missing last
         self._num_nodes: int = job["spec"].get("parallelism", 1)
+        self._new = new
         self._gathering = Gathering(cluster, self.name, self._num_nodes)
         self._copied = ""  # how far the copy of the buckets is
+        self._queued: State | None = None  # as its queue says
         self._queue: queue.Queue[tuple[str, Any]] = queue.Queue()
 
     def wait(self, progress: Progress, seconds: float) -> str:
@@ -80,7 +97,7 @@ class Startup:
                 self._scaling = True
                 seconds += limits.SCALE_UP
                 progress.line(f"An autoscaler adds nodes: waiting {limits.shown(seconds)} in all")
-            if not self._scaling:
+            if self._new and not self._scaling:
                 self._gathering.look(list(self.pods.values()), progress)
             left = min(max(began + seconds - time.monotonic(), 0), self._gathering.left())
             try:
@@ -114,6 +131,9 @@ class Startup:
             return
         if kind == "copied":
             self._copied = thing
+            return
+        if kind == "queued":
+            self._queued = thing
             return
         if kind == "events":
             self.events += thing
@@ -182,6 +202,8 @@ class Startup:
             if state.reason == UNSCHEDULABLE and self.inventory is None and looks < LOOK_FIRST:
                 return  # said once, with what the nodes tell
         text = state.message or state.reason
+        if state.reason == QUEUED:
+            self._look(QUEUED, LOOK_QUEUE)
         if state.reason == COPYING:
             self._look(COPYING, LOOK_COPY)
             text = ": ".join(filter(None, (text, self._copied)))
@@ -190,6 +212,8 @@ class Startup:
     def _state(self) -> State:
         pods = list(self.pods.values())
         state = task_state(self.job, pods, self.events)
+        if state.reason == QUEUED:
+            return self._queued or state
         return unplaced.refined(state, pods, self.events, self.inventory) if self.inventory else state
 
     def _look(self, reason: str, pause: float = LOOK_AGAIN) -> None:
@@ -203,6 +227,8 @@ class Startup:
     def _read(self, reason: str) -> None:
         if reason == UNSCHEDULABLE:
             self._queue.put(("nodes", why.nodes(self.cluster)))
+        elif reason == QUEUED:
+            self._queue.put(("queued", kueue.refined(kueue.Queues(self.cluster), task_state(self.job, []), self.job)))
         elif reason == COPYING:
             self._queue.put(("copied", why.copied(self.cluster, list(self.pods.values()))))
         else:
@@ -220,7 +246,11 @@ class Startup:
         command = self.cluster.connection.command
         steps = [self._hint(state)] if state.hint else []
         text = f"{self.name} has not started within {limits.shown(seconds)}: {reason}"
-        if self._num_nodes > 1 and any((pod.get("spec") or {}).get("nodeName") for pod in self.pods.values()):
+        if (
+            self._new
+            and self._num_nodes > 1
+            and any((pod.get("spec") or {}).get("nodeName") for pod in self.pods.values())
+        ):
             cluster_objects.remove(self.cluster, self.name)
             steps += [f"it is taken down, so that its other nodes hold no place; {limits.FLAG} TIME waits longer"]
             return Failure(text, "\n".join(filter(None, steps)), EXIT_TIMEOUT)

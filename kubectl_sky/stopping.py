@@ -9,8 +9,8 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import autostop, cluster_objects, costs, names
-from kubectl_sky.diagnosis.state import QUEUE
 from kubectl_sky.errors import EXIT_TIMEOUT, ClusterFailure, Failure
+from kubectl_sky.names import QUEUE
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster

@@ -73,7 +73,7 @@ class Task:
 
     def settings(self, context: str) -> Effective:
         """What its `config:` and, where they were read, the files and flags say for a context."""
-        return self.layers.of(context)
+        return self.layers.of(context, self.resources.labels)
 
     def problem(self, path: str, message: str, hint: str | None = None) -> Problem:
         """A finding about a field, at its place or at that of the nearest field around it."""

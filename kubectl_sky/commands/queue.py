@@ -46,9 +46,11 @@ def queue(
       kubectl sky queue -w              # drawn anew at each change, until Ctrl-C
     """
     from kubectl_sky import kube, queues
-    from kubectl_sky.commands.status import missing
-    from kubectl_sky.diagnosis.state import UP
+    from kubectl_sky.commands.status import missing, with_queues
+    from kubectl_sky.diagnosis.state import QUEUED, UP
+    from kubectl_sky.gang import rank
     from kubectl_sky.overview import Board
+    from kubectl_sky.running import task_up
 
     form = Format.parse(output, Format.TABLE, Format.WIDE, Format.JSON, Format.YAML)
     cluster = kube.connect(ctx.obj)
@@ -58,14 +60,15 @@ def queue(
     missing(wanted or (), rows, board.job_names(), cluster, everywhere=False)
     if watch:
         return go_on(board, wanted or (), form, skip_finished, not no_headers)
-    up = [row for row in rows if row.state.phase == UP]
+    # one of its nodes may be away
+    up = [row for row in rows if row.state.phase == UP or any(rank(pod) == 0 and task_up(pod) for pod in row.pods)]
     found = queues.read(cluster, [row.name for row in up])
     if form in (Format.JSON, Format.YAML):
         print(listing([as_dict(one, job) for one in found for job in chosen(one, skip_finished)], form), end="")
     else:
         show(found, form is Format.WIDE, skip_finished, not no_headers)
-    for row in rows:
-        if row.state.phase != UP and wanted:
+    for row in with_queues(rows, cluster):
+        if row.state.phase != UP and (wanted or row.state.reason == QUEUED):
             print(f"{row.name} is {row.state.phase}: {row.state.message or row.state.reason}", file=sys.stderr)
     troubles = [one for one in found if one.trouble]
     for one in troubles:

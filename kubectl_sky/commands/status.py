@@ -13,7 +13,7 @@ import typer
 from kubectl_sky import cluster_objects, live
 from kubectl_sky.commands import status_contexts, status_endpoints
 from kubectl_sky.diagnosis.hints import located
-from kubectl_sky.diagnosis.state import UNSCHEDULABLE, UP
+from kubectl_sky.diagnosis.state import QUEUED, UNSCHEDULABLE, UP
 from kubectl_sky.errors import Failure, UsageError
 from kubectl_sky.output import Format, age, duration, listing, near, table
 from kubectl_sky.overview import Board, Row, is_glob
@@ -72,6 +72,8 @@ def status(
     if watch:
         missing(wanted or (), rows, board.job_names(), cluster, everywhere)
         return go_on(board, printer, wanted or ())
+    if wanted or why:
+        rows = with_queues(rows, cluster)
     if why:
         rows = with_nodes(rows, board.events, cluster)
     if wanted or why or form is not Format.TABLE:
@@ -121,6 +123,19 @@ def with_nodes(rows: Sequence[Row], events: Sequence[dict[str, Any]], cluster: C
         return list(rows)
     there = why.nodes(cluster)
     return [replace(row, state=unplaced.refined(row.state, row.pods, events, there)) for row in rows]
+
+
+def with_queues(rows: Sequence[Row], cluster: Cluster) -> list[Row]:
+    """The rows; those that wait in a queue of Kueue in this namespace know what it says."""
+    from kubectl_sky.diagnosis import kueue
+
+    queues = kueue.Queues(cluster)
+    return [
+        replace(row, state=kueue.refined(queues, row.state, row.job))
+        if row.state.reason == QUEUED and row.namespace == cluster.namespace
+        else row
+        for row in rows
+    ]
 
 
 def with_time_left(rows: Sequence[Row], cluster: Cluster) -> list[Row]:

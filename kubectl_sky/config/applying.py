@@ -7,9 +7,9 @@ from typing import Any
 from kubectl_sky import quantity
 from kubectl_sky.config import pod_config
 from kubectl_sky.config.layers import Effective
+from kubectl_sky.names import QUEUE, QUEUE_PRIORITY
 
 Fields = dict[str, Any]
-QUEUE = "kueue.x-k8s.io/queue-name"
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
@@ -59,18 +59,22 @@ def _times(key: str, amount: str, factor: float) -> str:
 
 def to_objects(manifests: list[Fields], config: Effective) -> list[Fields]:
     """Labels and annotations of every object, beneath our own; a queue for the Job, which Kueue starts."""
-    if config.queue:
-        manifests = [_queued(one, config.queue) if one["kind"] == "Job" else one for one in manifests]
-    if not config.labels and not config.annotations:
-        return manifests
-    made = [{**one, "metadata": _described(one["metadata"], config)} for one in manifests]
-    return [_with_pods(one, config) if one["kind"] == "Job" else one for one in made]
+    if config.labels or config.annotations:
+        manifests = [{**one, "metadata": _described(one["metadata"], config)} for one in manifests]
+        manifests = [_with_pods(one, config) if one["kind"] == "Job" else one for one in manifests]
+    return [_queued(one, config) if one["kind"] == "Job" else one for one in manifests] if config.queue else manifests
 
 
-def _queued(job: Fields, queue: str) -> Fields:
-    metadata = job["metadata"]
-    labels = {**metadata["labels"], QUEUE: queue}
-    return {**job, "metadata": {**metadata, "labels": labels}, "spec": {**job["spec"], "suspend": True}}
+def _queued(job: Fields, config: Effective) -> Fields:
+    """Kueue's labels are the Job's, wherever they were said: on pods they would make a workload of each."""
+    metadata, template = job["metadata"], job["spec"]["template"]
+    labels = {**metadata["labels"], QUEUE: config.queue}
+    if config.priority:
+        labels[QUEUE_PRIORITY] = config.priority
+    about = dict(template["metadata"])
+    about["labels"] = {key: value for key, value in about["labels"].items() if key not in (QUEUE, QUEUE_PRIORITY)}
+    spec = {**job["spec"], "suspend": True, "template": {**template, "metadata": about}}
+    return {**job, "metadata": {**metadata, "labels": labels}, "spec": spec}
 
 
 def _with_pods(job: Fields, config: Effective) -> Fields:

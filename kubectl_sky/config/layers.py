@@ -5,8 +5,10 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
+from kubectl_sky import names
 from kubectl_sky.config import layer
 from kubectl_sky.config.layer import NO_IDENTITY
 from kubectl_sky.taskfile.taskyaml import Node
@@ -39,7 +41,8 @@ class Effective:
     """What holds for a task in a context; None and empty where nothing is said.
 
     `limits`: limits of CPU and memory as a multiple of the requests, 0 for none. `ports` is SkyPilot's word for the
-    way. `timeout`: seconds for the pods to start, with a queue also those in it; below 0 for ever.
+    way. `timeout`: seconds for the pods to start, with a queue also those in it; below 0 for ever. `priority`: the
+    class that the task has in its queue.
     """
 
     namespace: str | None = None
@@ -50,6 +53,7 @@ class Effective:
     service_account: str = ""
     autoscaler: str = ""
     queue: str = ""
+    priority: str = ""
     limits: float | None = None
     allowed_nodes: AllowedNodes | None = None
     pricing: Mapping[str, Any] | None = None
@@ -77,23 +81,35 @@ class Layers:
         found = [one.get("pod_config") for one in self.sections(context)]
         return tuple(one for one in found if one is not None)
 
+    def _pod_labels(self, context: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for one in self.pod_config(context):
+            raw = one.raw()
+            about = raw.get("metadata") if isinstance(raw, dict) else None
+            said = about.get("labels") if isinstance(about, dict) else None
+            found |= _texts(said) if isinstance(said, dict) else {}
+        return found
+
     def allowed_contexts(self) -> Node | None:
         """The last that is said of it."""
         found = [one.get("allowed_contexts") for one in self.sections("")]
         return next((one for one in reversed(found) if one is not None), None)
 
-    def of(self, context: str) -> Effective:
+    def of(self, context: str, labels: Mapping[str, str] = MappingProxyType({})) -> Effective:
+        """What holds; `labels` are those of the task's resources."""
         raw = {key: node.raw() for key, node in self.merged(context).items() if node.value is not None}
         metadata = raw.get("custom_metadata") or {}
-        queue = (raw.get("quota") or {}).get("queue") or (raw.get("kueue") or {}).get("local_queue_name") or ""
+        labels = {**_texts(metadata.get("labels")), **self._pod_labels(context), **labels}
+        kueue = raw.get("kueue") or {}
+        queue = (raw.get("quota") or {}).get("queue") or kueue.get("local_queue_name") or labels.get(names.QUEUE) or ""
         nodes = raw.get("allowed_nodes")
         limits = raw.get("set_pod_resource_limits")
         return Effective(
             namespace=raw.get("namespace"),
             labels=_texts(metadata.get("labels")), annotations=_texts(metadata.get("annotations")),
-            timeout=_timeout(raw.get("provision_timeout"), queue, (raw.get("kueue") or {}).get("admission_timeout")),
+            timeout=_timeout(raw.get("provision_timeout"), queue, kueue.get("admission_timeout")),
             ports=raw.get("ports"), service_account=service_account(raw.get("remote_identity"), context),
-            autoscaler=raw.get("autoscaler") or "", queue=str(queue),
+            autoscaler=raw.get("autoscaler") or "", queue=str(queue), priority=labels.get(names.QUEUE_PRIORITY, ""),
             limits=None if limits is None else float(limits),
             allowed_nodes=_allowed_nodes(nodes), pricing=raw.get("pricing"), pod_config=self.pod_config(context),
         )  # fmt: skip

@@ -43,6 +43,8 @@ def pod_state(pod: Object, about: About) -> State:
     events = about.get(pod["metadata"]["name"], ())
     if gang.let_go(pod):
         return State(PENDING, LET_GO, _MADE_ROOM)
+    if gang.taken(pod):
+        return lost(events) or _disrupted(pod, status, conditions) or _taken(pod)
     state = _disrupted(pod, status, conditions) or _ended(pod, status)
     if pod["metadata"].get("deletionTimestamp") and (state is None or "SIG" in state.message):
         return lost(events) or _deleted(pod, state)
@@ -144,6 +146,10 @@ def _deleted(pod: Object, end: State | None) -> State:
     if end:
         return State(FAILED, DELETED, f"pod {_name(pod)} was deleted", hint)
     return State(TERMINATING, "", f"pod {_name(pod)} is being deleted", hint)
+
+
+def _taken(pod: Object) -> State:
+    return State(FAILED, DELETED, f"pod {_name(pod)} was taken away: deleted, or its node is drained", _AGAIN)
 
 
 _LOST = ("TaintManagerEviction", "NodeNotReady", "DeletingNode", "RemovingNode")

@@ -9,6 +9,7 @@ from typing import Any
 from kubectl_sky import autostop, gang
 from kubectl_sky.diagnosis import podstate, refusals
 from kubectl_sky.diagnosis.podstate import COMPLETED, FAILED, PENDING, STARTING, STOPPED, TERMINATING, UP, State
+from kubectl_sky.names import QUEUE
 
 __all__ = [
     "COMPLETED", "FAILED", "INDEX", "PENDING", "STARTING", "STOPPED", "TERMINATING", "UP", "State", "by_object",
@@ -18,7 +19,7 @@ Object = dict[str, Any]
 
 INDEX = gang.INDEX
 UNSCHEDULABLE = "Unschedulable"
-QUEUE = "kueue.x-k8s.io/queue-name"
+QUEUED = "Queued"  # the reason of a task that waits in a queue of Kueue
 
 
 def task_state(job: Object | None, pods: Sequence[Object], events: Iterable[Object] = ()) -> State:
@@ -41,9 +42,27 @@ def task_state(job: Object | None, pods: Sequence[Object], events: Iterable[Obje
         return _suspended(job, about)
     if not states:
         return _no_pods(job, about)
+    if gang.replaces(job):
+        states = [_replaced(state) for state in states]
     state = of_many(min(states, key=_severity), unplaced(pods), len(states))
     complete = len(states) >= (job["spec"].get("parallelism") or 1)
     return State(STARTING, "", "waiting for more pods") if state.phase == UP and not complete else state
+
+
+# why pods go away that their Job makes again
+REPLACED = ("NodeLost", "Evicted", "Preempted", podstate.DELETED)
+
+
+def _replaced(state: State) -> State:
+    """Of a pod that went away: that another comes."""
+    leaving = state.phase == TERMINATING and state.message
+    if not leaving and not (state.phase == FAILED and state.reason in REPLACED):
+        return state
+    hint = None if leaving or state.reason == podstate.DELETED else state.hint
+    if state.reason == "NodeLost":
+        hint = "it goes on when the node answers again; if the node is gone for good, kubectl delete node NODE lets "
+        hint += "another pod take its place"
+    return State(STARTING, state.reason or podstate.DELETED, f"{state.message}; another pod takes its place", hint)
 
 
 def of_many(state: State, without: Sequence[Object], pods: int) -> State:
@@ -136,7 +155,7 @@ def _suspended(job: Object, about: dict[str, list[Object]]) -> State:
     said = [event for event in about.get(_name(job), []) if "kueue" in str(event.get("source", {}).get("component"))]
     if said:
         text += f": {said[-1].get('message', '')}"
-    return State(PENDING, "Queued", text, hint)
+    return State(PENDING, QUEUED, text, hint)
 
 
 def _no_pods(job: Object, about: dict[str, list[Object]]) -> State:

@@ -85,8 +85,8 @@ def explain(cluster: Cluster, found: Found) -> Why:
         told = unplaced.look(waiting[0], there) if waiting else None
         better = unplaced.refined(now, found.pods, found.events, there)
         return Why(found, better, told[2] if told else None, there.why_not)
-    if now.reason == "Queued" and found.job:
-        return Why(found, kueue.refined(cluster, now, found.job))
+    if now.reason == state.QUEUED and found.job:
+        return Why(found, kueue.refined(kueue.Queues(cluster), now, found.job))
     told_by, lines = last_words(cluster, now, found.pods)
     return Why(found, told_by, lines=lines)
 

@@ -2,7 +2,8 @@
 
 Requests over /sky/run/agent.sock, one a connection, a line of JSON with "op":
   submit   {spec, autostop, follow}       answers frames: STATE {id, ...}, and with `follow` all that follow says
-  follow   {job, offset, tail, follow}    frames: STATE, DATA (rank, bytes), END {state}; job null is the newest
+  follow   {job, offset, tail, follow}    frames: STATE, DATA (rank, bytes), END {state}; job null is the newest;
+           {submitted}                    from the start of its log, if it was submitted at another time than that
   queue    {watch}                        {"jobs": [state, ...], "idle": {policy, left, sessions}}; with `watch`, again
                                           at each change, and now and then without one
   cancel   {jobs}                         {"jobs": [state, ...]}; null is all
@@ -17,13 +18,15 @@ import sys
 import threading
 import time
 
+import copies
 import gang
 import hooks
 import managed
 import neighbours
+import records
 import wire
 from idle import LOOK_SECONDS, Idle
-from job import LOGS, contract
+from job import KILL_SECONDS, LOGS, contract
 from jobqueue import Queue
 from nodes import Lost, Node
 
@@ -31,6 +34,7 @@ TASK = wire.ETC + "/task.json"
 ORPHAN_SECONDS = 3600.0  # without the job that was announced: whoever launched this went away before saying it
 NODE_SECONDS = 5.0  # for a node that is only about to be up
 WATCH_SECONDS = 0.3  # between two looks at the jobs, each of which has a lock of its own
+LEAVE_SECONDS = 120.0  # for a node that is away to come again, at the end
 LINGER_SECONDS = 15.0  # for somebody to see the end of the last job before the pods go
 SHORT_LINGER_SECONDS = 3.0  # of a managed job, whose end is noted in its pod
 
@@ -44,18 +48,44 @@ class Agent:
         self.changed = self.queue.changed
         self.seen = set()  # jobs whose end somebody was told
         self.leaving = False
+        self.ready = threading.Event()  # it knows the jobs
+        if nodes[1:]:
+            records.mirror = copies.Copies(nodes[1:]).keep
 
     def start(self):
         self.queue.restore()
+        if self.task.get("managed") or self.queue.jobs or not (self.queue.nodes[1:] and copies.replaced()):
+            self._begin()
+        else:
+            threading.Thread(target=self._take_over, daemon=True).start()
+
+    def _take_over(self):
+        """Goes on with what the agent of the pod before this one was doing, as the other nodes know it."""
+        others = self.queue.nodes[1:]
+        for known in copies.recall(others):  # noqa: B007
+            time.sleep(0.1)
+        for what, number, value in known:
+            records.save(what, number, copies.after_loss(value) if what == "state" else value)
+            if what == "state" and value["status"] in records.BEGUN:
+                for node in others:
+                    for phase in ("setup", "run"):
+                        threading.Thread(target=node.end, args=("%d.%s" % (number, phase), KILL_SECONDS)).start()
+        self.queue.restore()
+        self._begin()
+
+    def _begin(self):
         told = self.task.get("managed")
         job = managed.brought(told) if told else self.task.get("job")
-        if job:
+        if job and (told or not self.queue.jobs):
             self.queue.submit(dict(job, key="launch"))
+        self.ready.set()
 
     def serve(self, conn):
         try:
             reader = wire.Reader(conn)
             request = reader.line()
+            while not self.ready.wait(wire.BEAT_SECONDS) and request["op"] in ("submit", "follow"):
+                conn.sendall(wire.frame(wire.BEAT))
             getattr(self, "op_" + request["op"])(conn, request)
         except (OSError, wire.Cut):
             pass  # whoever asked went away
@@ -79,7 +109,8 @@ class Agent:
         self._follow(conn, jobs[number], request)
 
     def _follow(self, conn, job, request):
-        job.follow(conn, request.get("offset") or 0, request.get("tail"), request.get("follow"))
+        same = request.get("submitted") in (None, job.state["submitted"])
+        job.follow(conn, request.get("offset") or 0 if same else 0, request.get("tail"), request.get("follow"))
         with self.changed:
             self.seen.add(job)
             self.changed.notify_all()
@@ -172,7 +203,7 @@ class Agent:
 
     def _exit_code(self, code):
         """Of the pod, for its job's."""
-        return 1 if code in (managed.RESERVED if self.task.get("managed") else [gang.LET_GO]) else code
+        return 1 if code in (managed.RESERVED if self.task.get("managed") else (gang.LET_GO, gang.TAKEN)) else code
 
     def _last(self):
         """The job whose end is the task's: of a managed one its own, else the newest."""
@@ -189,11 +220,22 @@ class Agent:
             return self.leaving
 
     def gather(self):
-        """Waits for all nodes, and tells each the variables: ssh sessions have them before there is a job."""
-        nodes = self.queue.nodes
-        while not all(node.up.is_set() for node in nodes):  # at the same time
-            for node in nodes:
-                node.up.wait()
+        """Waits for all nodes, and tells each the variables: ssh sessions have them before there is a job.
+
+        Again when one of them is replaced.
+        """
+        told, nodes = None, self.queue.nodes
+        while True:
+            while not all(node.up.is_set() for node in nodes):  # at the same time
+                for node in nodes:
+                    node.up.wait()
+            boots = [node.boot for node in nodes]
+            if boots != told:
+                told = boots
+                self._introduce(nodes)
+            time.sleep(0.5)
+
+    def _introduce(self, nodes):
         ssh = neighbours.described(nodes)
         for node in nodes:  # those that are away: their next job brings them
             tell(node, {"op": "environment", "env": self._first_variables(node.rank), "ssh": ssh})
@@ -211,9 +253,15 @@ class Agent:
         os._exit(1)
 
     def leave(self, code):
+        """Ends all nodes, this one last: one that is just replaced would wait for it for ever."""
         code = self._exit_code(code)
-        for node in reversed(self.queue.nodes):
-            tell(node, {"op": "exit", "code": code})
+        head, *left = self.queue.nodes
+        deadline = time.monotonic() + LEAVE_SECONDS
+        while left and time.monotonic() < deadline:
+            left = [node for node in left if not tell(node, {"op": "exit", "code": code})]
+            if left:
+                time.sleep(0.5)
+        tell(head, {"op": "exit", "code": code})
 
 
 def tell(node, request):

@@ -1,8 +1,8 @@
 """A node that waits for the others of its task: it holds its place for a while, then lets go of it, as they all do.
 
-The Job makes a pod again that ended with LET_GO; see kubectl_sky/gang.py. Nobody has to tell the nodes of a task: they
-let go at the same times, which follow from the clock and the task's name. The times differ from round to round, so that
-two tasks that wait for each other do not let go at once each time.
+The Job makes a pod again that ended with LET_GO or TAKEN; see kubectl_sky/gang.py. Nobody has to tell the nodes of a
+task: they let go at the same times, which follow from the clock and the task's name. The times differ from round to
+round, so that two tasks that wait for each other do not let go at once each time.
 """
 
 import os
@@ -14,8 +14,9 @@ import time
 
 ENV = "SKY_GANG_SECONDS"  # of the task's container, where there are others: from one time to the next, on average
 NODES = "SKY_GANG_NODES"
+REPLACED = "SKY_REPLACED"  # how many pods were in this one's place before it; "" for the first
 LET_GO = 217
-TAKEN = 218  # of a managed job's pod that was ended from outside: its Job makes it again
+TAKEN = 218  # of a pod that was taken away (deleted, evicted, its node drained): its Job makes it again
 MANAGED = "SKY_MANAGED"  # of the task's container, where it is a managed job's
 
 
@@ -76,4 +77,4 @@ class Gang:
         """Of a container that is ended from outside."""
         if not self.formed:
             return LET_GO
-        return TAKEN if MANAGED in os.environ else 143
+        return TAKEN if ENV in os.environ or MANAGED in os.environ else 143

@@ -34,7 +34,7 @@ class Job:
 
     id, name, tty (whether it has a terminal), status, exit, reason, rank (that failed), submitted, started, ended
     (seconds since 1970), resources (in words), priority, key (of the submission), places ([node, GPU numbers] each,
-    once it has some), marks (bytes of output of each rank when its present phase began).
+    once it has some), marks (bytes of output of each rank when its present phase began), boots (which pods it is on).
     """
 
     def __init__(self, number, spec, task, state=None):
@@ -63,6 +63,7 @@ class Job:
             "key": spec.get("key"),
             "places": None,
             "marks": None,
+            "boots": None,
         }
         records.save("state", number, self.state)
 
@@ -110,7 +111,8 @@ class Job:
         while not self.final:
             missing = [node for node, _ in self.places if not node.up.is_set()]
             if not missing:
-                self.places[0][0].told.wait(TOLD_SECONDS)
+                for node, _ in self.places:
+                    node.told.wait(TOLD_SECONDS)
                 return True
             ranks = ", ".join(str(node.rank) for node in missing)
             self.set(reason="waiting for node%s %s" % ("s" * (len(missing) > 1), ranks))
@@ -126,7 +128,8 @@ class Job:
             return not self.final
         if self.state["status"] != status:
             marks = [self.log.sizes.get(rank, 0) for rank in range(len(self.places))]
-            self.set(status=status, reason=None, marks=marks, started=self.state["started"] or time.time())
+            boots = self.state["boots"] or [node.boot for node, _ in self.places]
+            self.set(status=status, reason=None, marks=marks, boots=boots, started=self.state["started"] or time.time())
         self.part = self.part_name(phase)
         if self.final:  # cancelled meanwhile, by somebody who may not have seen the part
             return False
@@ -168,8 +171,10 @@ class Job:
     def _part(self, rank, node, part, script, phase):
         seen = self.log.sizes.get(rank, 0) - self.state["marks"][rank]
         env, tty = self.environment(rank, phase), self.spec.get("tty") if rank == 0 and phase == "run" else None
+        # a managed job begins again on whatever pods there are
+        boot = None if self.task.get("managed") else self.state["boots"][rank]
         try:
-            result = node.run(part, script, env, lambda data: self.log.append(rank, data), seen, tty)
+            result = node.run(part, script, env, lambda data: self.log.append(rank, data), seen, tty, boot)
         except Lost:
             return 255, "lost"
         return self._judged(result)
@@ -225,6 +230,7 @@ class Job:
     def follow(self, conn, offset, tail, wait):
         """Says its state, its log from that byte on (or its last `tail` lines), and its end if `wait`."""
         state, log = None, self.log
+        offset = min(offset, log.size)  # more was known of a log that is gone with its pod
         if tail is not None:
             offset, lines = log.tail(tail)
             for rank, line in lines:

@@ -38,6 +38,7 @@ class Node:
         self.path = wire.node_socket(rank)
         self.info = None
         self.up = threading.Event()
+        self.boot = None  # which of the pods that have had this place it is
         self.told = threading.Event()  # what sessions and ssh need
         threading.Thread(target=self._keep, daemon=True).start()
 
@@ -85,6 +86,9 @@ class Node:
             self.info = self.ask({"op": "info"}, patience)
         except (OSError, wire.Cut):
             return False
+        if self.boot != self.info["boot"]:
+            self.told.clear()
+            self.boot = self.info["boot"]
         self.up.set()
         return True
 
@@ -94,16 +98,19 @@ class Node:
             wire.send_line(conn, request)
             return wire.Reader(conn).line()
 
-    def run(self, name, script, env, on_output, offset=0, tty=None):
+    def run(self, name, script, env, on_output, offset=0, tty=None, boot=None):
         """Starts a job's part on this node and follows it to its end. Returns {exit, oom, limit} or {error}.
 
-        `offset`: how many bytes of its output are known already, to whoever starts it a second time.
+        `offset`: how many bytes of its output are known already, to whoever starts it a second time; `boot`: on which
+        of the node's pods: on the next it is lost.
         A broken way to the node is mended: the part runs on meanwhile, and its output goes on where it stopped.
         """
         deadline = None
         while True:
             try:
-                answer = self.ask({"op": "start", "id": name, "script": script, "env": env, "tty": tty})
+                answer = self.ask({"op": "start", "id": name, "script": script, "env": env, "tty": tty, "boot": boot})
+                if "lost" in answer:
+                    raise Lost()
                 if "error" in answer:
                     return answer
                 with wire.connect(self.path) as conn:

@@ -1,13 +1,17 @@
 """What the agent remembers should it be started again: each job's spec and state, and the idle clock.
 
-In the container's own /dev/shm: specs hold secrets, which touch no disk, and a full disk loses nothing.
+In the container's own /dev/shm: specs hold secrets, which touch no disk, and a full disk loses nothing. Where there are
+other nodes they have it too: see copies.py.
 """
 
 import json
 import os
 import sys
 
+BEGUN = ("SETTING_UP", "RUNNING")
 FOLDER = os.environ.get("SKY_RECORDS", "/dev/shm/kubectl-sky")
+
+mirror = None  # copies.Copies.keep, where there are other nodes
 
 
 def save(what, number, value):
@@ -20,9 +24,14 @@ def save(what, number, value):
         os.rename(path + ".new", path)
     except OSError as error:
         print("kubectl-sky: %s %d is not remembered: %s" % (what, number, error.strerror), file=sys.stderr, flush=True)
+    if mirror:
+        # what was accepted is not lost, and what has begun not begun again
+        mirror(what, number, value, what == "spec" or (what == "state" and value["status"] in BEGUN))
 
 
 def forget_spec(number):
+    if mirror:
+        mirror("spec", number, None)
     try:
         os.unlink(_path("spec", number))
     except OSError:

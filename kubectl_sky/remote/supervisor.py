@@ -1,8 +1,9 @@
 """PID 1 of the task container: starts programs when it is asked to over a unix socket, reaps, keeps their logs.
 
 Requests, one a connection, each a line of JSON with "op":
-  start    {id, script, env, tty}        starts a job; answers {"pid"} or {"error"}; asked again, it does nothing;
-                                         tty: [rows, columns] of its terminal, or null for none
+  start    {id, script, env, tty, boot}  starts a job; answers {"pid"} or {"error"}; asked again, it does nothing;
+                                         tty: [rows, columns] of its terminal, or null for none; boot: as info says
+                                         it; {"lost"} when that was another supervisor
   follow   {id, offset}                  DATA frames from that byte of the job's log on, then END {exit, oom, limit,
                                          taken}; the last is whether the pod is being taken away, and the job with it
   end      {id, grace}                   ends all processes of the job, or that it ever starts: {"left"}, whether one is
@@ -12,7 +13,9 @@ Requests, one a connection, each a line of JSON with "op":
   attach   {id, size, start, env}        a job's terminal, or a kept one, which `start` makes {argv, login}; answers
                                          {} or {"error", "exit"}, then frames: see terminal.py
   pipe     {argv}                        the connection becomes the program's stdin and stdout
-  info     {}                            {ip, home, uid, sessions, session_ended}: see people.py for the last two
+  info     {}                            {ip, home, uid, boot, sessions, session_ended}: see people.py for the last two
+  keep     {at, values}                  {}: node 0's records, newer than those that are there; see copies.py
+  recall   {}                            {at, values}
   hold     {}                            nothing: the connection lasts as long as this container
   hooked   {}                            {}: its end needs no hooks, somebody ran them
   clear    {prefix, attempt, say}        ends the parts of jobs whose id begins so, then writes `say` to stdout: {};
@@ -44,6 +47,7 @@ from terminal import Terminal
 JOBS = wire.RUN + "/jobs"
 SETTLE = 0.1  # s without output after a job's end, when a process that it left behind still holds its output open
 SOON = 5.0  # s
+BOOT = "%d.%d" % (os.getpid(), time.time_ns())  # whose jobs these are: another pod of this name has another
 
 
 class Job:
@@ -157,6 +161,7 @@ class Kept(Job):
 
 
 jobs: dict = {}
+records: dict = {"at": 0.0, "values": {}}  # node 0's
 unwanted: set = set()  # jobs that were ended before they were started
 kept: dict = {}
 lock = threading.Condition()  # a job is started once, whoever asks; notified then
@@ -186,6 +191,9 @@ def write_all(fd, data):
 
 def start(conn, request):
     name = request["id"]
+    if request.get("boot") not in (None, BOOT):
+        wire.send_line(conn, {"lost": True})
+        return
     try:
         with lock:
             job = jobs.get(name)
@@ -277,8 +285,22 @@ def pipe(conn, request):
 
 
 def info(conn, _request):
-    mine = {"ip": os.environ.get("SKY_POD_IP"), "home": process.HOME, "uid": os.getuid()}
+    mine = {"ip": os.environ.get("SKY_POD_IP"), "home": process.HOME, "uid": os.getuid(), "boot": BOOT}
     wire.send_line(conn, {**mine, **connections.info()})
+
+
+def keep(conn, request):
+    with lock:
+        records["at"] = request["at"]
+        for key, value in request["values"].items():
+            records["values"].pop(key, None)
+            if value is not None:
+                records["values"][key] = value
+    wire.send_line(conn, {})
+
+
+def recall(conn, _request):
+    wire.send_line(conn, records)
 
 
 def hold(conn, _request):
@@ -323,6 +345,8 @@ OPERATIONS = {
     "environment": environment,
     "pipe": pipe,
     "info": info,
+    "keep": keep,
+    "recall": recall,
     "hold": hold,
     "hooked": let_off_hooks,
     "clear": clear,

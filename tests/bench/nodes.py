@@ -148,7 +148,7 @@ def fan_out(made: Bench, rounds: int, megabytes: int, rate: str) -> dict[int, fl
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-n", "--rounds", type=int, default=3)
-    parser.add_argument("--megabytes", type=int, default=25)
+    parser.add_argument("--megabytes", type=int, default=40)
     parser.add_argument("--rate", default="40mbit", help="as tc has it")
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()

@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     verbs.add_parser("storage", help="volumes on demand: a provisioner, and the storage classes local and shared")
     verbs.add_parser("stop-kubelet", help="kill a node's kubelet").add_argument("node")
     verbs.add_parser("start-kubelet", help="start a node's kubelet again").add_argument("node")
+    verbs.add_parser("kueue", help="install Kueue: queues with quotas (its first build takes minutes)")
     block = verbs.add_parser("block-apiserver", help="cut this machine's clients off the API server for some seconds")
     block.add_argument("seconds", type=float)
     add_accelerator_verbs(verbs)
@@ -60,7 +61,7 @@ def main() -> None:
     words = parser().parse_args()
     simple = {
         "down": cluster.down, "undress": cluster.undress, "restart-apiserver": cluster.restart_apiserver,
-        "storage": cluster.provision_storage,
+        "storage": cluster.provision_storage, "kueue": cluster.kueue,
     }  # fmt: skip
     if words.verb == "up":
         cluster.ensure(words.nodes, words.version, words.gpus)

@@ -15,6 +15,7 @@ from tests.cluster import gpus as fake
 from tests.cluster import plugins
 from tests.cluster.binaries import ensure_containerd, ensure_kubernetes, ensure_packages
 from tests.cluster.control import answers, kubectl, start_apiserver, start_control_plane
+from tests.cluster.kueue import start_kueue
 from tests.cluster.network import block_clients, make_network
 from tests.cluster.node import import_image, spawn_kubelet, start_containerd, start_kubelet
 from tests.cluster.pki import make_certificates, make_users
@@ -268,6 +269,13 @@ def provision_storage() -> None:
     spec = current()
     with lock():
         start_provisioner(spec.release)
+
+
+def kueue() -> None:
+    """Installs Kueue: queues with quotas."""
+    spec = current()
+    with lock(), lock("making"):
+        start_kueue(spec.release)
 
 
 def kwok(nodes: int, pods: int) -> None:

@@ -21,7 +21,7 @@ USERS = {
 
 
 def make_certificates() -> None:
-    """The certificate authority, the API server's two certificates and the service accounts' key, in PKI."""
+    """The certificate authority, the API server's three certificates and the service accounts' key, in PKI."""
     PKI.mkdir(parents=True)
     addresses = [f"IP:{ip}" for ip in ("127.0.0.1", CONTROL_IP, f"{SERVICE_PREFIX}.1")]
     (PKI / "names").write_text("subjectAltName=" + ",".join([*addresses, *(f"DNS:{name}" for name in NAMES)]))
@@ -30,7 +30,8 @@ def make_certificates() -> None:
     request("ca", "/CN=test-ca", "-x509", "-days", "3650", "-out", f"{PKI}/ca.crt")
     request("api", "/CN=kube-apiserver", "-out", f"{PKI}/api.csr")
     request("kubelet-client", "/O=system:masters/CN=apiserver-kubelet", "-out", f"{PKI}/kubelet-client.csr")
-    for name in ("api", "kubelet-client"):
+    request("front-proxy", "/CN=front-proxy", "-out", f"{PKI}/front-proxy.csr")
+    for name in ("api", "kubelet-client", "front-proxy"):
         files = ["-in", f"{PKI}/{name}.csr", "-out", f"{PKI}/{name}.crt", "-extfile", f"{PKI}/names"]
         authority = ["-CA", f"{PKI}/ca.crt", "-CAkey", f"{PKI}/ca.key", "-CAcreateserial"]
         run("openssl", "x509", "-req", "-days", "3650", *files, *authority)

@@ -154,11 +154,11 @@ class OwnCluster:
     def kubeconfig(self) -> str:
         return f"/var/lib/kubectl-sky-cluster{self.number}/admin.kubeconfig"
 
-    def do(self, *words: str) -> str:
+    def do(self, *words: str, seconds: float = 300) -> str:
         """python3 -m tests.cluster WORDS; returns what it printed."""
         env = {**os.environ, "KUBECTL_SKY_CLUSTER_NUMBER": self.number}
         argv = [sys.executable, "-m", "tests.cluster", *words]
-        done = subprocess.run(argv, env=env, cwd=PROJECT, text=True, capture_output=True, timeout=300)
+        done = subprocess.run(argv, env=env, cwd=PROJECT, text=True, capture_output=True, timeout=seconds)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kubectl_sky import podmerge, task
+from kubectl_sky import names, podmerge, task
 from kubectl_sky.config import applying, pod_config, sources, view
 from kubectl_sky.config.layers import AllowedNodes, Effective, Layers, service_account
 from kubectl_sky.errors import ApiError, TaskErrors, UsageError
@@ -186,6 +186,24 @@ def test_the_service_account(identity: Any, expected: str) -> None:
 )  # fmt: skip
 def test_the_wait_in_a_queue_comes_on_top(section: str, seconds: int | None) -> None:
     assert Layers(task=node(section)).of("").timeout == seconds
+
+
+@pytest.mark.parametrize(
+    ("section", "labels"),
+    [
+        ("", {names.QUEUE: "q", names.QUEUE_PRIORITY: "high"}),
+        (f"pod_config: {{metadata: {{labels: {{{names.QUEUE}: q, {names.QUEUE_PRIORITY}: high}}}}}}", {}),
+        (f"{{kueue: {{local_queue_name: q}}, custom_metadata: {{labels: {{{names.QUEUE_PRIORITY}: high}}}}}}", {}),
+    ],
+)
+def test_labels_of_kueue_are_the_jobs(section: str, labels: dict[str, str]) -> None:
+    there = Layers(task=node(section) if section else None).of("", labels)
+    assert (there.queue, there.priority, there.timeout) == ("q", "high", 87000)
+    template = applying.to_template({"metadata": {"labels": {"a": "b", **labels}}, "spec": pod()["spec"]}, there)
+    made = {"kind": "Job", "metadata": {"labels": {}}, "spec": {"template": template}}
+    [job] = applying.to_objects([made], there)
+    assert job["metadata"]["labels"] == {names.QUEUE: "q", names.QUEUE_PRIORITY: "high"} and job["spec"]["suspend"]
+    assert job["spec"]["template"]["metadata"]["labels"] == {"a": "b"}
 
 
 # -- what it does ---------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ def test_else_nobody_is_taken_away(pods: list[dict[str, Any]]) -> None:
 def test_only_a_job_of_several_nodes_makes_pods_again() -> None:
     assert gang.job_fields(1) == {} and gang.env(1, 600) == []
     fields = gang.job_fields(2)
-    assert fields["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"] == [gang.LET_GO]
+    assert fields["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"] == [gang.LET_GO, gang.TAKEN]
     assert gang.env(2, math.inf)[0]["value"] == "600" and gang.env(2, 90.0)[0]["value"] == "90"
 
 
@@ -75,3 +75,27 @@ def test_many_ranks_are_not_all_listed() -> None:
     assert [gang.ranks(range(n)) for n in (1, 2, 4, 5)] == [
         "rank 0", "ranks 0 and 1", "ranks 0, 1, 2 and 3", "ranks 0, 1, 2 and 2 more"
     ]  # fmt: skip
+
+
+def test_a_pod_that_was_taken_away_is_made_again() -> None:
+    """Only of a Job that says so; a job that failed has failed."""
+    job = {"metadata": {"name": "t"}, "spec": {"parallelism": 2, **gang.job_fields(2)}}
+    up = pod(0, "a")
+    up["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+    pods = [up, pod(1, "b", exit_code=gang.TAKEN)]
+    now = state.task_state(job, pods)
+    assert (now.phase, now.reason) == (state.STARTING, "Deleted") and "another pod takes its place" in now.message
+    away = {
+        "reason": "NodeNotReady",
+        "message": "Node is not ready",
+        "metadata": {},
+        "involvedObject": {"name": "t-1-x"},
+    }
+    silent = [up, pod(1, "b")]
+    silent[1]["status"]["phase"] = "Running"
+    now = state.task_state(job, silent, [away])
+    assert (now.phase, now.reason) == (state.STARTING, "NodeLost") and "kubectl delete node" in str(now.hint)
+    single = {"metadata": {"name": "t"}, "spec": {"parallelism": 2}}
+    assert state.task_state(single, silent, [away]).phase == state.FAILED
+    over = {"conditions": [{"type": "Failed", "status": "True", "reason": "x"}]}
+    assert state.task_state({**job, "status": over}, pods).phase == state.FAILED

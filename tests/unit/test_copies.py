@@ -1,0 +1,84 @@
+"""What node 0 remembers, in the memory of another node: real supervisors on this machine, no cluster."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.test_pod_programs import REMOTE, Pod
+
+# a node that needs no ssh; argv: its supervisor's socket
+NEAR = """
+import sys, threading
+import copies, wire
+from nodes import Lost, Node
+
+class Near(Node):
+    def __init__(self):
+        self.rank, self.path, self.boot = 1, sys.argv[1], None
+        self.up, self.told = threading.Event(), threading.Event()
+        assert self._greet(20)
+
+    def recalled(self):
+        return [one for one in copies.recall([self]) if one is not None][0]
+
+node = Near()
+"""
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Any:
+    (tmp_path / "other").mkdir()
+    pod = Pod(tmp_path / "other")
+    yield pod
+    pod.close()
+
+
+def told(pod: Pod, script: str) -> Any:
+    """What a program on node 0 prints, as JSON."""
+    argv = [sys.executable, "-SE", "-c", f"import sys; sys.path.insert(0, {str(REMOTE)!r})\n{NEAR}{script}"]
+    done = subprocess.run([*argv, pod.root / "supervisor.sock"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_next_agent_knows_what_the_one_before_it_knew(other: Pod) -> None:
+    keep = """
+kept = copies.Copies([node])
+kept.keep("spec", 1, {"run": "true"}, wait=True)
+kept.keep("state", 1, {"status": "RUNNING"})
+kept.keep("spec", 2, {"run": "echo"})
+kept.keep("spec", 1, None, wait=True)
+print("null")
+"""
+    assert told(other, "print(wire.json.dumps(node.recalled()))") == []
+    told(other, keep)
+    assert told(other, "print(wire.json.dumps(node.recalled()))") == [
+        ["state", 1, {"status": "RUNNING"}], ["spec", 2, {"run": "echo"}]
+    ]  # fmt: skip
+
+
+def test_a_part_that_began_on_another_pod_is_lost(other: Pod) -> None:
+    script = """
+def run(boot):
+    try:
+        return node.run("1.run", "true", {}, lambda data: None, boot=boot)["exit"]
+    except Lost:
+        return "lost"
+print(wire.json.dumps([run("another"), run(node.boot)]))
+"""
+    assert told(other, script) == ["lost", 0]
+
+
+def test_what_was_begun_is_lost_and_what_waited_waits(other: Pod) -> None:
+    script = """
+states = [{"status": s, "places": [[0, []]], "reason": "x", "exit": 0} for s in ("PENDING", "RUNNING", "SUCCEEDED")]
+print(wire.json.dumps([[one["status"], one["places"], one["reason"]] for one in map(copies.after_loss, states)]))
+"""
+    assert told(other, script) == [["PENDING", None, None], ["FAILED", [[0, []]], "lost"],
+                                   ["SUCCEEDED", [[0, []]], "x"]]  # fmt: skip
