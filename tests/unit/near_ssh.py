@@ -9,4 +9,4 @@ here, there = sys.argv[-2].split(":")
 rank = sys.argv[-1].partition("-")[2]
 run = os.path.dirname(os.path.dirname(here)) + "/run" + rank
 os.symlink(run + "/" + os.path.basename(there), here)
-time.sleep(600)
+time.sleep(60)
