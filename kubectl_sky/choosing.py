@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from kubectl_sky import facts, images, kube, needs, optimizer, planning, podspec, registry, settings
+from kubectl_sky import contexts, facts, globs, images, needs, optimizer, planning, podspec, registry, settings
 from kubectl_sky.api import kubeconfig
-from kubectl_sky.api.connection import Connection
 from kubectl_sky.capacity.nodes import Node
-from kubectl_sky.config import layer
 from kubectl_sky.errors import ClusterFailure, UsageError
 from kubectl_sky.optimizer import Candidate, Place
 from kubectl_sky.output import table
@@ -22,8 +19,6 @@ from kubectl_sky.volumes import wanted
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
     from kubectl_sky.task import Task
-
-PATIENCE = "3s"  # for each answer of a context that is one of several
 
 
 @dataclass(frozen=True)
@@ -58,49 +53,39 @@ class Choice:
         return [infra, optimizer.summary(one), *amounts, room, *price, "✔" if chosen else "-", *why]
 
 
-def contexts(connection: Connection, everywhere: bool) -> list[Cluster]:
-    """The context of a connection, or all of the kubeconfig (each answer limited to PATIENCE)."""
-    if not everywhere:
-        return [kube.connect(connection)]
-    limited = replace(connection, request_timeout=connection.request_timeout or PATIENCE)
-    return [kube.connect(replace(limited, context=name)) for name in kubeconfig.contexts(connection)]
-
-
 def clusters(cluster: Cluster, task: Task) -> list[Cluster]:
     """The contexts that come into question, `cluster` itself for its own. Raises UsageError for unknown ones."""
-    given = cluster.connection.context or cluster.connection.server
-    allowed = [] if given else _allowed(cluster, task)
-    known = kubeconfig.contexts(cluster.connection) if allowed == ["all"] or _named(task) else []
-    names = optimizer.contexts(task, known if allowed == ["all"] else allowed or [cluster.context])
-    unknown = [name for name in names if name != cluster.context and known and name not in known]
-    if unknown:
-        raise UsageError(f"there is no context {unknown[0]!r} in the kubeconfig", f"there are: {', '.join(known)}")
+    connection = cluster.connection
+    names = _names(cluster, task)
     names = [name for name in names if images.serves(task, name)] or names
-    if names == [cluster.context]:
+    if names == [cluster.context] and not connection.contexts:
         return [cluster]
-    limit = cluster.connection.request_timeout or (PATIENCE if len(names) > 1 else None)
-    others = replace(cluster.connection, request_timeout=limit)
-    return [cluster if name == cluster.context else kube.connect(replace(others, context=name)) for name in names]
+    return [
+        cluster if one.context == cluster.context and not connection.contexts else one
+        for one in contexts.limited(connection, names)
+    ]
 
 
-def _allowed(cluster: Cluster, task: Task) -> list[str]:
-    """By our own file; else by SkyPilot's, where contexts that this kubeconfig does not have are passed over."""
-    if ours := [name.strip() for name in settings.load().allowed_contexts.split(",") if name.strip()]:
-        return ours
-    said = task.layers.allowed_contexts()
-    theirs = said.raw() if said is not None else []
-    if not isinstance(theirs, list):
-        return [str(theirs)]
-    known = kubeconfig.contexts(cluster.connection) if theirs else []
-    for name in theirs:
-        if name not in known and said is not None:
-            where = layer.place(said)
-            print(f"warning: {where}: allowed_contexts: the kubeconfig has no context {name!r}", file=sys.stderr)
-    return [name for name in theirs if name in known]
-
-
-def _named(task: Task) -> bool:
-    return any(one.context for one in task.resources.candidates()[0])
+def _names(cluster: Cluster, task: Task) -> list[str]:
+    """Those that the task names, which may be globs over what is allowed; else what is allowed."""
+    connection = cluster.connection
+    if connection.contexts:
+        allowed = contexts.given(connection)
+    else:
+        allowed = [] if connection.context or connection.server else contexts.allowed(connection, task.layers)
+    named = [one.context for one in task.resources.candidates()[0] if one.context]
+    if not named:
+        return allowed or [cluster.context]
+    known = kubeconfig.contexts(connection)
+    for name in named:
+        if name != cluster.context and not globs.matching(name, known):
+            text = f"no context matches {name!r}" if globs.is_glob(name) else f"there is no context {name!r}"
+            raise UsageError(f"{text} in the kubeconfig", f"there are: {', '.join(known)}")
+    found = optimizer.contexts(task, allowed or [cluster.context], allowed or known)
+    if not found:
+        text = f"infra: k8s/{named[0]} matches none of the contexts that are allowed"
+        raise UsageError(text, f"these are: {', '.join(allowed)}")
+    return found
 
 
 def choose(places: Sequence[Cluster], task: Task) -> Choice:

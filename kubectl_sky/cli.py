@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from kubectl_sky.api.connection import FLAGS, Connection, Flag, connection_help
 from kubectl_sky.errors import UsageError
+from kubectl_sky.globs import is_glob
 
 
 class Verb(NamedTuple):
@@ -190,7 +191,10 @@ class Scan:
                 self.flags[flag.short] = flag
 
     def connection(self) -> Connection:
-        return Connection(**self.values)
+        given = tuple(dict.fromkeys(self.values.get("context", ())))
+        if len(given) > 1 or any(map(is_glob, given)):
+            return Connection(**{**self.values, "context": None, "contexts": given})
+        return Connection(**{**self.values, "context": given[0] if given else None})
 
     def until_verb(self, args: list[str]) -> list[str]:
         """Take the flags before the verb; returns what is from the verb (or an unknown flag) on."""
@@ -259,7 +263,8 @@ class Scan:
                 value = args.pop(0)
             if flag.field == "colour":
                 use_colour(value)
-            self.values[flag.field] = (*self.values.get(flag.field, ()), value) if flag.repeat else value
+            several = flag.repeat or flag.field == "context"  # of which kubectl takes one
+            self.values[flag.field] = (*self.values.get(flag.field, ()), value) if several else value
         return True
 
     def _verbosity(self, name: str, value: str | None, args: list[str]) -> None:

@@ -32,7 +32,9 @@ _RETRY_CODES = (429, 502, 503, 504)
 
 
 def connect(connection: Connection) -> Cluster:
-    """The cluster of `connection`, without asking it anything. Failure: no kubeconfig, no such context."""
+    """The cluster of `connection`, without asking it anything. Failure: no kubeconfig, no such context, several."""
+    if connection.contexts:
+        raise UsageError("this works in one context at a time", "give --context once, without wildcards")
     access = load(connection)
     if access.any_namespace:
         from kubectl_sky.config import sources  # 20 ms that most verbs need not spend

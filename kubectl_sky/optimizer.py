@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from kubectl_sky import needs, podspec, quantity, scheduling
+from kubectl_sky import globs, needs, podspec, quantity, scheduling
 from kubectl_sky.capacity import device_request, survey
 from kubectl_sky.capacity.device_request import DeviceRequest
 from kubectl_sky.capacity.nodes import Device, Node
@@ -70,7 +70,7 @@ def candidates(task: Task, places: Sequence[Place]) -> list[Candidate]:
     for resources in task.resources.candidates()[0]:
         one = replace(task, resources=resources)
         for place in places:
-            if resources.context in (None, place.context):
+            if not resources.context or globs.matches(place.context, resources.context):
                 found.extend(_candidates(one, place))
     return found
 
@@ -276,7 +276,13 @@ def wants_accelerators(task: Task) -> bool:
     return any(one.accelerators for one in task.resources.candidates()[0])
 
 
-def contexts(task: Task, allowed: Iterable[str]) -> list[str]:
-    """The contexts that its alternatives name, else those that are allowed."""
+def contexts(task: Task, allowed: Iterable[str], known: Sequence[str] = ()) -> list[str]:
+    """The contexts that its alternatives name, else those that are allowed; a glob stands for those of `known`."""
     named = [one.context for one in task.resources.candidates()[0]]
-    return list(dict.fromkeys([*(name for name in named if name), *(allowed if None in named else ())]))
+    found = [
+        name
+        for one in named
+        if one
+        for name in (globs.matching(one, known) if globs.is_glob(one) and one not in known else [one])
+    ]
+    return list(dict.fromkeys([*found, *(allowed if None in named else ())]))

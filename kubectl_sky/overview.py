@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import queue
 import threading
 from collections.abc import Iterator, Sequence
@@ -10,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import autostop, live, names
+from kubectl_sky import autostop, globs, live, names
 from kubectl_sky.diagnosis import state
 from kubectl_sky.errors import ApiError, Expired, Failure
 
@@ -179,11 +178,7 @@ class Board:
 
 def matches(name: str, patterns: Sequence[str]) -> bool:
     """Whether `name` is one of the names or matches one of the globs."""
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def is_glob(pattern: str) -> bool:
-    return any(letter in pattern for letter in "*?[")
+    return any(globs.matches(name, pattern) for pattern in patterns)
 
 
 def _place(job: Object) -> tuple[str, str]:

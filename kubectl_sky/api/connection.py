@@ -22,7 +22,7 @@ class Flag(NamedTuple):
 
 FLAGS = (
     Flag("--namespace", "namespace", "NAME", "Namespace (default: the context's)", True, "-n"),
-    Flag("--context", "context", "NAME", "Context of the kubeconfig", True),
+    Flag("--context", "context", "NAME", "Context of the kubeconfig (repeat, or a glob: where it may go)", True),
     Flag("--kubeconfig", "kubeconfig", "FILE", "Path of the kubeconfig (default: $KUBECONFIG, ~/.kube/config)", True),
     Flag("--cluster", "cluster", "NAME", "Cluster entry of the kubeconfig", True),
     Flag("--user", "user", "NAME", "User entry of the kubeconfig", True),
@@ -70,6 +70,7 @@ class Connection:
 
     namespace: str | None = None
     context: str | None = None
+    contexts: tuple[str, ...] = ()  # of several --context, or of a glob; `context` is None then
     kubeconfig: str | None = None
     cluster: str | None = None
     user: str | None = None

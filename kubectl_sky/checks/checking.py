@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from kubectl_sky import contexts as where
 from kubectl_sky import kube, settings
 from kubectl_sky.api import kubeconfig
 from kubectl_sky.capacity import dra, inventory, nodes
@@ -66,8 +67,9 @@ def check(connection: Connection, deep: bool = False) -> Report:
 
 def contexts(connection: Connection, names: Iterable[str], everywhere: bool) -> list[Connection]:
     """A connection for each context to ask: those named, all of the kubeconfig, or the current one."""
-    wanted = list(dict.fromkeys(names)) or (kubeconfig.contexts(connection) if everywhere else [])
-    return [replace(connection, context=name) for name in wanted] or [connection]
+    given = where.given(connection) if connection.contexts else []
+    wanted = list(dict.fromkeys(names)) or given or (kubeconfig.contexts(connection) if everywhere else [])
+    return [replace(connection, context=name, contexts=()) for name in wanted] or [connection]
 
 
 def side_by_side(connections: list[Connection], deep: bool) -> list[Report]:

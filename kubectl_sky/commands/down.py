@@ -10,8 +10,8 @@ import typer
 
 from kubectl_sky.commands.endflags import EVERYTHING, TIMEOUT, WANTED, YES
 from kubectl_sky.errors import Failure, UsageError
+from kubectl_sky.globs import is_glob
 from kubectl_sky.output import Progress, can_ask, confirm, near, parse_duration
-from kubectl_sky.overview import is_glob
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster

@@ -37,9 +37,9 @@ def gpus(
     """
     form = Format.parse(output, Format.WIDE, Format.NAME, Format.JSON, Format.YAML)
     from kubectl_sky import gpus as found
-    from kubectl_sky.choosing import contexts
+    from kubectl_sky.contexts import several
 
-    clusters = contexts(ctx.obj, everywhere)
+    clusters = several(ctx.obj, everywhere)
     listings = [found.only(one, names or ()) for one in found.gather(clusters)]
     if watch:
         return go_on(clusters, names or (), form)

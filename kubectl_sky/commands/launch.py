@@ -89,7 +89,7 @@ def launch(
       kubectl sky launch task.yaml --env LR=0.1 --down
       kubectl sky launch task.yaml --dry-run=client -o yaml | kubectl apply -f -
     """
-    from kubectl_sky import autostop, dryrun, exposing, kube, launching, planning, record
+    from kubectl_sky import autostop, contexts, dryrun, exposing, launching, planning, record
     from kubectl_sky.diagnosis import limits
     from kubectl_sky.timings import Timings, since_start
 
@@ -99,7 +99,7 @@ def launch(
     task = configured(read_task(entry or [], flags), config)
     planning.check_supported(task)
     seconds = limits.given(provision_timeout)
-    cluster = kube.connect(ctx.obj)
+    cluster = contexts.first(ctx.obj)
     exposure = exposing.wanted(expose, task.resources, task.settings(cluster.context).ports)
     terminal, keys = wanted(tty, False, detach, detach_keys)
     idle = autostop.policy(task.resources.autostop, idle_minutes, wait_for, down)

@@ -15,8 +15,9 @@ from kubectl_sky.commands import status_contexts, status_endpoints
 from kubectl_sky.diagnosis.hints import located
 from kubectl_sky.diagnosis.state import QUEUED, UNSCHEDULABLE, UP
 from kubectl_sky.errors import Failure, UsageError
+from kubectl_sky.globs import is_glob
 from kubectl_sky.output import Format, age, duration, listing, near, table
-from kubectl_sky.overview import Board, Row, is_glob
+from kubectl_sky.overview import Board, Row
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
@@ -55,14 +56,14 @@ def status(
     from kubectl_sky import kube
 
     form = Format.parse(output)
-    cluster = kube.connect(ctx.obj)
-    if ports or port is not None:
-        return status_endpoints.show(cluster, wanted or (), port, form, not no_headers)
-    why = ctx.obj.verbosity >= 1
-    if all_contexts:
+    why, plain = ctx.obj.verbosity >= 1, not ports and port is None
+    if plain and (all_contexts or ctx.obj.contexts):
         if watch or why:
-            raise UsageError("--all-contexts goes without -v and --watch", "one context at a time: --context NAME")
+            raise UsageError("several contexts go without -v and --watch", "one context at a time: --context NAME")
         return status_contexts.show(ctx.obj, wanted or (), everywhere, selector, form, not no_headers)
+    cluster = kube.connect(ctx.obj)
+    if not plain:
+        return status_endpoints.show(cluster, wanted or (), port, form, not no_headers)
     board = Board(cluster, None if everywhere else cluster.namespace, selector, reasons=bool(wanted) or why)
     board.load()
     printer = Printer(form, everywhere, not no_headers)

@@ -1,4 +1,4 @@
-"""kubectl sky status --all-contexts"""
+"""kubectl sky status --all-contexts, and with several --context"""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ def show(
     headers: bool,
 ) -> int:
     """Prints the tasks of all contexts, asked side by side; 1 when none answers, or a name is nowhere."""
-    from kubectl_sky import choosing
+    from kubectl_sky import contexts
     from kubectl_sky.commands.status import Printer
-    from kubectl_sky.overview import Board, is_glob
+    from kubectl_sky.globs import is_glob
+    from kubectl_sky.overview import Board
 
     def rows(board: Board) -> list[Row]:
         board.load()
         return board.rows(wanted)
 
-    clusters = choosing.contexts(connection, everywhere=True)
+    clusters = contexts.several(connection, everywhere=True)
     boards = [Board(one, None if everywhere else one.namespace, selector) for one in clusters]
     found: list[Row] = []
     away = []

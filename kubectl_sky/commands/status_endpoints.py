@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from kubectl_sky.endpoints import EXTERNAL, PENDING, Endpoint, best, endpoints
 from kubectl_sky.errors import Failure, UsageError
+from kubectl_sky.globs import is_glob
 from kubectl_sky.output import Format, listing, table
-from kubectl_sky.overview import is_glob
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
