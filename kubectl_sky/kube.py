@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import urllib3
@@ -59,6 +60,11 @@ class Cluster:
         self._pool: urllib3.PoolManager | None = None
         self._headers = urllib3.HTTPHeaderDict()
         self._answered = False
+
+    def limit(self, request_timeout: str | None) -> None:
+        """From now on each request has this time."""
+        self.connection = replace(self.connection, request_timeout=request_timeout)
+        self._timeout = _timeout(request_timeout)
 
     # -- verbs ------------------------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ def attach(
       kubectl sky attach train
       kubectl sky attach train 2 --detach-keys ctrl-b,d
     """
-    from kubectl_sky import attaching, kube, terminals
+    from kubectl_sky import attaching, finding, terminals
 
     keys = terminals.DETACH_KEYS if detach_keys is None else detach_keys
-    return attaching.attach(kube.connect(ctx.obj), name, job, keys)
+    return attaching.attach(finding.cluster(ctx.obj, "attach", [name]), name, job, keys)

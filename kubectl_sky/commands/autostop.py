@@ -28,14 +28,14 @@ def autostop(
       kubectl sky autostop train -i 30 --down
       kubectl sky autostop train --cancel
     """
-    from kubectl_sky import autostop, idling, kube
+    from kubectl_sky import autostop, finding, idling
 
     if cancel and (minutes is not None or wait_for or down):
         raise UsageError("--cancel goes alone")
     idle = autostop.DEFAULT_MINUTES if minutes is None else minutes
     policy = None if cancel else autostop.policy(None, idle, wait_for, down)
-    cluster = kube.connect(ctx.obj)
-    for name in names:
-        idling.change(cluster, name, policy)
-        print(f"{name} {idling.words(policy)}")
+    for cluster, some in finding.grouped(ctx.obj, "autostop", names):
+        for name in some:
+            idling.change(cluster, name, policy)
+            print(f"{name} {idling.words(policy)}")
     return 0

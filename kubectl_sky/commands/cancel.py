@@ -26,11 +26,11 @@ def cancel(
       kubectl sky cancel train 3
       kubectl sky cancel train -a
     """
-    from kubectl_sky import kube, queues, running
+    from kubectl_sky import finding, queues, running
 
     if everything == bool(jobs):
         raise UsageError("which jobs?", "give job ids, or --all; kubectl sky queue lists them")
-    cluster = kube.connect(ctx.obj)
+    cluster = finding.cluster(ctx.obj, "cancel", [name])
     ended = [job["id"] for job in queues.cancel(cluster, name, None if everything else jobs)]
     for number in ended:
         print(f"job {number} is cancelled")

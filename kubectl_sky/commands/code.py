@@ -30,7 +30,7 @@ def code(
       kubectl sky code train /data
       kubectl sky code train --editor cursor
     """
-    from kubectl_sky import kube
+    from kubectl_sky import finding
     from kubectl_sky.ssh import editors
 
-    return editors.open_in(kube.connect(ctx.obj), name, path, editor)
+    return editors.open_in(finding.cluster(ctx.obj, "code", [name], finding.Kind.NODE), name, path, editor)

@@ -28,8 +28,9 @@ def cp(
       kubectl sky cp model.pt train-1:/tmp/
       kubectl sky cp one:model.pt two:
     """
-    from kubectl_sky import kube
+    from kubectl_sky import finding
     from kubectl_sky.ssh import copying, places
 
     wanted = places.read(words)
-    copying.copy(kube.connect(ctx.obj), wanted, node, quiet)
+    there = [name for name in wanted.names if name]
+    copying.copy(finding.cluster(ctx.obj, "cp", there, finding.Kind.NODE), wanted, node, quiet)

@@ -47,7 +47,7 @@ def dev(
       kubectl sky dev -r train -- python train.py
       kubectl sky dev train                    # only the files: run what you like by ssh or exec
     """
-    from kubectl_sky import autostop, exposing, kube, planning, record
+    from kubectl_sky import autostop, contexts, exposing, finding, planning, record
     from kubectl_sky.dev import starting
 
     name, words = ("", entry) if is_task_file(entry[0]) else (entry[0], entry[1:])
@@ -59,9 +59,9 @@ def dev(
     planning.check_supported(task)
     if restart and not task.run:
         raise UsageError("--restart: there is nothing to run", "give a task file with `run`, or a command after --")
-    cluster = kube.connect(ctx.obj)
     if name:
-        return starting.join(cluster, name, task, restart)
+        return starting.join(finding.cluster(ctx.obj, "dev", [name]), name, task, restart)
+    cluster = contexts.first(ctx.obj)
     exposure = exposing.wanted(None, task.resources, task.settings(cluster.context).ports)
     options = planning.Options(
         planning.name_of(task, cluster_name),

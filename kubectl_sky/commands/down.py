@@ -35,12 +35,18 @@ def down(
       kubectl sky down 'sweep-*' -y
       kubectl sky down -a
     """
-    from kubectl_sky import cluster_objects, kube, teardown
+    from kubectl_sky import finding
 
     names = [name.removeprefix("job.batch/") for name in wanted or ()]
     check(names, everything, everywhere)
     seconds = limit(timeout)
-    cluster = kube.connect(ctx.obj)
+    groups = finding.grouped(ctx.obj, "down", names, finding.Kind.PARTS)
+    return max(_down(cluster, some, everything, yes, seconds if wait else None) for cluster, some in groups)
+
+
+def _down(cluster: Cluster, names: Sequence[str], everything: bool, yes: bool, seconds: float | None) -> int:
+    from kubectl_sky import cluster_objects, teardown
+
     found = teardown.find(cluster)
     known = sorted({thing.task for thing in found})
     things = teardown.chosen(found, names, everything)
@@ -50,7 +56,7 @@ def down(
         if not (yes or agreed(tasks, cluster, certain=not everything and not any(map(is_glob, names)))):
             print("Nothing was taken down.", file=sys.stderr)
             return 1
-        end(cluster, things, tasks, seconds if wait else None)
+        end(cluster, things, tasks, seconds)
     elif not absent:
         print(f"Nothing to take down in namespace {cluster.namespace}.", file=sys.stderr)
     if absent:

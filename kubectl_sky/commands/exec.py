@@ -43,10 +43,10 @@ def exec_(
       kubectl sky exec -d --gpus 1 train -- python eval.py
       kubectl sky exec -d --after 3 train python report.py
     """
-    from kubectl_sky import executing, kube, planning, queues
+    from kubectl_sky import executing, finding, planning, queues
 
     task = read_task(entry or [], flags)
     planning.check_supported(task)
     terminal, keys = wanted(tty, stdin, detach, detach_keys)
     options = executing.Options(detach, terminal, keys, tuple(queues.after(after or ())), priority)
-    return executing.execute(kube.connect(ctx.obj), cluster_name, task, options)
+    return executing.execute(finding.cluster(ctx.obj, "exec", [cluster_name]), cluster_name, task, options)

@@ -44,11 +44,11 @@ def explain(
     if field_help.is_field_path(name):
         return _field(name, recursive, output)
     name = name.removeprefix("job/")
-    from kubectl_sky import kube
+    from kubectl_sky import finding
     from kubectl_sky.diagnosis import why
 
     form = Format.parse(output, Format.TABLE, Format.JSON, Format.YAML)
-    cluster = kube.connect(ctx.obj)
+    cluster = finding.cluster(ctx.obj, "explain", [name])
     found = why.read(cluster, name)
     if found.job is None and not found.pods:
         raise running.unknown(cluster, name)

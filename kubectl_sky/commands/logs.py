@@ -27,9 +27,9 @@ def logs(
       kubectl sky logs train 2 --tail 100
       kubectl sky logs train --no-follow --node 1
     """
-    from kubectl_sky import kube, reading
+    from kubectl_sky import finding, reading
 
     if node is not None and tail is not None:
         raise UsageError("--tail counts the lines of all nodes", "use --node without --tail, or pipe it to `tail`")
-    cluster = kube.connect(ctx.obj)
+    cluster = finding.cluster(ctx.obj, "logs", [name])
     return reading.read(cluster, name, reading.Options(tuple(job or ()), follow, tail, node))

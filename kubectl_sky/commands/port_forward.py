@@ -33,8 +33,9 @@ def port_forward(
       kubectl sky port-forward web :8080            # any free port here
       kubectl sky port-forward train 6006 --rank 1
     """
-    from kubectl_sky import forwarding, kube
+    from kubectl_sky import finding, forwarding
 
     addresses = portmap.check_addresses(address)
     portmap.parse(words or [], ())
-    return forwarding.forward(kube.connect(ctx.obj), name, words or [], rank, addresses)
+    cluster = finding.cluster(ctx.obj, "port-forward", [name])
+    return forwarding.forward(cluster, name, words or [], rank, addresses)

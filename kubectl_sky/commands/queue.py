@@ -45,7 +45,7 @@ def queue(
       kubectl sky queue train -o wide   # with nodes, log files and reasons
       kubectl sky queue -w              # drawn anew at each change, until Ctrl-C
     """
-    from kubectl_sky import kube, queues
+    from kubectl_sky import finding, queues
     from kubectl_sky.commands.status import missing, with_queues
     from kubectl_sky.diagnosis.state import QUEUED, UP
     from kubectl_sky.gang import rank
@@ -53,7 +53,7 @@ def queue(
     from kubectl_sky.running import task_up
 
     form = Format.parse(output, Format.TABLE, Format.WIDE, Format.JSON, Format.YAML)
-    cluster = kube.connect(ctx.obj)
+    cluster = finding.cluster(ctx.obj, "queue", wanted or ())
     board = Board(cluster, cluster.namespace)
     board.load()
     rows = board.rows(wanted or ())

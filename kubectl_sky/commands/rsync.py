@@ -25,12 +25,13 @@ def rsync(
     import shutil
     import subprocess
 
-    from kubectl_sky import kube
+    from kubectl_sky import contexts
     from kubectl_sky.errors import Failure
     from kubectl_sky.ssh.program import program
 
     if not shutil.which("rsync"):
         raise Failure("rsync was not found on PATH", "install it, or use: kubectl sky cp SRC... DST")
-    kube.connect(ctx.obj)
-    shell = [*program(), *ctx.obj.kubectl_flags(), "ssh"]
+    contexts.first(ctx.obj)
+    several = [f"--context={name}" for name in ctx.obj.contexts]  # ssh looks where the name is
+    shell = [*program(), *ctx.obj.kubectl_flags(), *several, "ssh"]
     return subprocess.run(["rsync", "-e", shlex.join(shell), *words]).returncode

@@ -34,11 +34,12 @@ def ssh(
       kubectl sky ssh --node 1 train
       kubectl sky ssh --persist train          # Ctrl-P Ctrl-Q detaches; the same again comes back
     """
-    from kubectl_sky import kube, persisting
+    from kubectl_sky import finding, persisting
     from kubectl_sky.ssh import client
 
     if session and not persist:
         raise UsageError("--session is for shells that stay", "add --persist")
+    cluster = finding.cluster(ctx.obj, "ssh", [name], finding.Kind.NODE)
     if persist:
-        return persisting.shell(kube.connect(ctx.obj), name, node, session or "", command or [])
-    return client.ssh(kube.connect(ctx.obj), name, node, command or [])
+        return persisting.shell(cluster, name, node, session or "", command or [])
+    return client.ssh(cluster, name, node, command or [])

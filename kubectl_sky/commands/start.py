@@ -37,11 +37,11 @@ def start(
       kubectl sky start train
       kubectl sky start train -i 60 --down
     """
-    from kubectl_sky import autostop, cluster_objects, kube, launching, running
+    from kubectl_sky import autostop, cluster_objects, finding, launching, running
 
-    cluster = kube.connect(ctx.obj)
     code = 0
-    for name in names:
+    groups = finding.grouped(ctx.obj, "start", names)
+    for cluster, name in ((cluster, name) for cluster, some in groups for name in some):
         job = cluster_objects.get_job(cluster, name)
         if job is None:
             raise running.unknown(cluster, name)

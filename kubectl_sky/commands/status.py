@@ -53,7 +53,7 @@ def status(
       kubectl sky status --endpoints web
       kubectl sky status -v             # with the reason under each that is not up
     """
-    from kubectl_sky import kube
+    from kubectl_sky import finding
 
     form = Format.parse(output)
     why, plain = ctx.obj.verbosity >= 1, not ports and port is None
@@ -61,7 +61,7 @@ def status(
         if watch or why:
             raise UsageError("several contexts go without -v and --watch", "one context at a time: --context NAME")
         return status_contexts.show(ctx.obj, wanted or (), everywhere, selector, form, not no_headers)
-    cluster = kube.connect(ctx.obj)
+    cluster = finding.cluster(ctx.obj, "status", () if everywhere else wanted or ())
     if not plain:
         return status_endpoints.show(cluster, wanted or (), port, form, not no_headers)
     board = Board(cluster, None if everywhere else cluster.namespace, selector, reasons=bool(wanted) or why)

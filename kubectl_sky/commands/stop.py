@@ -33,15 +33,21 @@ def stop(
       kubectl sky stop train
       kubectl sky start train
     """
-    from kubectl_sky import autostop, cluster_objects, kube, managed, stopping
-    from kubectl_sky.commands.status import missing
-    from kubectl_sky.overview import Board
+    from kubectl_sky import finding
 
     names = [name.removeprefix("job.batch/") for name in wanted or ()]
     if bool(names) == everything:
         raise UsageError("which cluster?", "kubectl sky stop NAME, or --all; kubectl sky status lists them")
     seconds = limit(timeout)
-    cluster = kube.connect(ctx.obj)
+    groups = finding.grouped(ctx.obj, "stop", names)
+    return max(_stop(cluster, some, everything, yes, seconds if wait else None) for cluster, some in groups)
+
+
+def _stop(cluster: Cluster, names: Sequence[str], everything: bool, yes: bool, seconds: float | None) -> int:
+    from kubectl_sky import autostop, cluster_objects, managed, stopping
+    from kubectl_sky.commands.status import missing
+    from kubectl_sky.overview import Board
+
     board = Board(cluster, cluster.namespace)
     board.load()
     missing(names, board.rows(names), board.job_names(), cluster, everywhere=False)
@@ -60,7 +66,7 @@ def stop(
         print("Nothing was stopped.", file=sys.stderr)
         return 1
     pods = {row.name: row.pods for row in board.rows(names)}
-    _end(cluster, up, pods, seconds if wait else None)
+    _end(cluster, up, pods, seconds)
     return 0
 
 

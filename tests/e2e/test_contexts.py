@@ -107,6 +107,37 @@ def test_the_next_context_is_tried_where_one_has_no_place(two: Two, tmp_path: Pa
     two.there.kubectl("delete", "quota", "none")
 
 
+def test_verbs_find_the_context_that_has_a_name(two: Two) -> None:
+    two.sky.ok("launch", "-d", "-c", "near", "--cpus", "0.1", "--context", "here", "--", "echo near")
+    two.sky.ok("launch", "-d", "-c", "far", "--cpus", "0.1", "--context", "t*", "--context", "here", "--", "echo far")
+    assert two.there.pods("far") and not two.here.pods("far"), "the order of --context is that of preference"
+    began = time.monotonic()
+    result = two.sky.ok("logs", "far")
+    assert result.out == "far\n" and "context dead is left out" in result.err, result
+    assert time.monotonic() - began < 8, "a dead context costs 3 s"
+    assert two.sky.ok("exec", "near", "--", "echo again").out == "again\n"
+    assert two.sky.ok("ssh", "far-0", "hostname").out == "far-0\n"
+    assert "echo" in two.sky.ok("queue", "far").out or "SUCCEEDED" in two.sky.ok("queue", "far").out
+    absent = two.sky.run("logs", "gone")
+    assert absent.code == 1 and "no cluster 'gone' in contexts here, there" in absent.err, absent
+    # one name twice: nothing is guessed
+    two.sky.ok("launch", "-d", "-c", "far", "--cpus", "0.1", "--context", "here", "--", "true")
+    for words in (("down", "-y", "far"), ("cancel", "far", "1"), ("status", "far")):
+        both = two.sky.run(*words)
+        assert both.code == 2 and "far is in several contexts: here, there" in both.err, both
+        assert f"kubectl sky {words[0]} -n {two.sky.namespace} --context there far" in both.err, both
+    seen = two.sky.ok("status", "--context", "there", "--context", "here")
+    assert [line.split()[:2] for line in seen.out.splitlines()[1:]] == [
+        ["there", "far"],
+        ["here", "far"],
+        ["here", "near"],
+    ]
+    two.sky.ok("down", "-y", "far", "--context", "here")
+    down = two.sky.ok("down", "-y", "near", "far")
+    assert down.out == "near is down\nfar is down\n", down
+    assert not two.here.pods("near") and not two.there.pods("far")
+
+
 def test_nothing_anywhere_can_run_it(two: Two) -> None:
     result = two.sky.run("launch", "-c", "no", "--gpus", "B200:8", "--", "true")
     assert result.code == 1 and "nothing in contexts here, there can ever run this task" in result.err, result

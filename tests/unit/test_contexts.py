@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kubectl_sky import choosing, cli, contexts, kube
+from kubectl_sky import choosing, cli, contexts, finding, kube
 from kubectl_sky.api.connection import Connection
-from kubectl_sky.errors import UsageError
+from kubectl_sky.errors import ClusterFailure, Failure, UsageError
 from kubectl_sky.resources import Resources
 from kubectl_sky.task import Task
 
@@ -106,3 +106,35 @@ def test_unknown_ones_are_named() -> None:
 def test_what_knows_one_context_refuses_several() -> None:
     with pytest.raises(UsageError, match="one context at a time"):
         kube.connect(connection("--context", "dev", "--context", "prod-east"))
+
+
+def test_without_a_list_nothing_is_asked() -> None:
+    """The server is none: a request would fail."""
+    [(cluster, found)] = finding.grouped(connection(), "down", ["a", "b-*"])
+    assert (cluster.context, found) == ("dev", ["a", "b-*"])
+    assert finding.cluster(connection("--context", "prod-east"), "logs", ["a"]).context == "prod-east"
+
+
+def test_with_a_list_all_are_asked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("KUBECTL_SKY_ALLOWED_CONTEXTS", "prod-west,gone")
+    with pytest.raises(ClusterFailure, match="no context answers: prod-west, dev"):
+        finding.cluster(connection(), "logs", ["a"])
+    assert "context prod-west is left out: " in capsys.readouterr().err
+    assert finding.cluster(connection(), "status", []).context == "dev"
+    assert finding.cluster(connection("--context", "dev"), "logs", ["a"]).context == "dev"
+
+
+def test_names_in_several_contexts(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"dev": {"a", "both"}, "prod-east": {"b", "both"}, "prod-west": set()}
+    monkeypatch.setattr(finding, "_has", lambda place, name, kind: name in there[place.context])
+    several = connection("--context", "*", "-n", "ml")
+    assert finding.cluster(several, "logs", ["b"]).context == "prod-east"
+    groups = finding.grouped(several, "down", ["b", "none", "a"])
+    assert [(one.context, some) for one, some in groups] == [("dev", ["a"]), ("prod-east", ["b", "none"])]
+    with pytest.raises(UsageError, match="both is in several contexts: dev, prod-east") as error:
+        finding.cluster(several, "logs", ["both"])
+    assert "kubectl sky logs -n ml --context prod-east both" in (error.value.hint or "")
+    with pytest.raises(UsageError, match="they are in several contexts: a in context dev; b in context prod-east"):
+        finding.cluster(several, "queue", ["a", "b"])
+    with pytest.raises(Failure, match="there is no cluster 'none' in contexts dev, prod-east, prod-west"):
+        finding.grouped(several, "down", ["none"])
