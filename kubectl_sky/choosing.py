@@ -45,6 +45,7 @@ class Choice:
         request, task = one.request, one.task
         gpus = [f"{request.name if request else kind.name}:{kind.count:g}" for kind in task.resources.accelerators[:1]]
         room = "-" if one.now is None else f"{one.now} now" if not one.lack else "none"
+        room = f"{one.ever} on new {one.place.group.name}" if one.place.group else room
         price = [] if not priced else ["-" if one.price is None else f"{one.price * task.num_nodes:.2f}"]
         chosen = one is self.candidate
         why = [] if not reasons else ["-" if chosen else one.why_not(self.candidate)]
@@ -113,7 +114,8 @@ def choose(places: Sequence[Cluster], task: Task) -> Choice:
         found, there = answer.result()
         known[cluster.context] = (cluster, found)
         priced = settings.prices(cluster.context, task.settings(cluster.context).pricing)
-        offers.append(Place(cluster.context, there.nodes, there.usage, False, priced))
+        place = Place(cluster.context, there.nodes, there.usage, False, priced)
+        offers += [place, *(place.with_group(one, task.num_nodes) for one in settings.groups(cluster.context))]
     if not offers:
         raise ClusterFailure("no context answers:\n  " + "\n  ".join(away))
     offers = _with_volumes(task, offers, known)
@@ -122,6 +124,8 @@ def choose(places: Sequence[Cluster], task: Task) -> Choice:
         considered = optimizer.candidates(task, [_growing(known[one.context][0], one, task) for one in offers])
     best = optimizer.choose(considered, ordered)
     cluster, found = known[best.place.context]
+    if best.place.group:
+        found = replace(found, nodes=best.place.nodes)  # whose taints its pods tolerate
     return Choice(cluster, found, best, tuple(considered), tuple(away))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from kubectl_sky import globs, needs, podspec, quantity, scheduling
 from kubectl_sky.capacity import device_request, survey
 from kubectl_sky.capacity.device_request import DeviceRequest
+from kubectl_sky.capacity.node_groups import Group
 from kubectl_sky.capacity.nodes import Device, Node
 from kubectl_sky.capacity.placing import Demand
 from kubectl_sky.capacity.pricing import Prices
@@ -20,13 +21,21 @@ from kubectl_sky.task import Task
 
 @dataclass(frozen=True)
 class Place:
-    """A context. `nodes` None: may not be read; `usage` None: what is free is unknown; `grows`: it may get nodes."""
+    """A context. `nodes` None: may not be read; `usage` None: what is free is unknown; `grows`: it may get nodes.
+
+    `group`: as it would be with new nodes of that group, and only these count.
+    """
 
     context: str
     nodes: tuple[Node, ...] | None
     usage: Usage | None = None
     grows: bool = False
     prices: Prices = field(default_factory=Prices)
+    group: Group | None = None
+
+    def with_group(self, group: Group, count: int) -> Place:
+        """The place once the group has grown for `count` nodes."""
+        return replace(self, nodes=(*(self.nodes or ()), *group.nodes(count)), group=group, grows=False)
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,8 @@ class Candidate:
         """Why another was chosen."""
         if self.lack:
             return self.lack
+        if chosen.fits_now and self.place.group:
+            return f"needs new nodes of {self.place.group.name}"
         if chosen.fits_now and not self.fits_now:
             return f"now room for {self.now} of {self.task.num_nodes} nodes"
         if chosen.price is not None and (self.price is None or self.price > chosen.price):
@@ -71,7 +82,8 @@ def candidates(task: Task, places: Sequence[Place]) -> list[Candidate]:
         one = replace(task, resources=resources)
         for place in places:
             if not resources.context or globs.matches(place.context, resources.context):
-                found.extend(_candidates(one, place))
+                # a group that does not do is no news
+                found.extend(each for each in _candidates(one, place) if not (place.group and each.lack))
     return found
 
 
@@ -100,11 +112,24 @@ def _candidate(task: Task, place: Place, request: DeviceRequest | None) -> Candi
         return Candidate(task, place, request, None, None, price)
     pod = Pod(task, request, podspec.sketch(task, request, place.nodes, place.context))
     able = [node for node in place.nodes if pod.may_go(node)]
+    if place.group:
+        return _on_new(pod, place, place.group, price)
     ever = sum(pod.room(node, None) for node in able)
     usage = place.usage
     now = None if usage is None else sum(pod.room(node, usage) for node in able if node.usable)
     lack = ("", "") if ever >= task.num_nodes else lack_of_room(pod, place.nodes, able, ever)
     return Candidate(task, place, request, now, ever, price, *lack)
+
+
+def _on_new(pod: Pod, place: Place, group: Group, price: float | None) -> Candidate:
+    """On nodes that the group does not have yet. A node costs the same however much of it is used."""
+    each = pod.room(group.node, None) if pod.may_go(group.node) else 0
+    count = pod.task.num_nodes
+    ever = each * min(group.most, count)
+    if group.price is not None and each:
+        price = group.price * -(-count // each) / count
+    lack = "" if ever >= count else f"{group.name} has room for {ever} of {count} nodes"
+    return Candidate(pod.task, place, pod.request, 0, ever, price, lack)
 
 
 def _with_share(task: Task, request: DeviceRequest | None, nodes: Sequence[Node]) -> Task:

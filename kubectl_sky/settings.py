@@ -1,7 +1,7 @@
 """What an admin or a user sets once for all tasks: our own images and where they come from.
 
 Read from $KUBECTL_SKY_CONFIG or ~/.config/kubectl-sky/config.yaml; an environment variable of the same name wins
-(`runtime_image` is KUBECTL_SKY_RUNTIME_IMAGE). `pricing` is described in pricing.py.
+(`runtime_image` is KUBECTL_SKY_RUNTIME_IMAGE). `pricing` is described in pricing.py, `node_groups` in node_groups.py.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from kubectl_sky import __version__
-from kubectl_sky.capacity import pricing
+from kubectl_sky.capacity import node_groups, pricing
+from kubectl_sky.capacity.node_groups import Group
 from kubectl_sky.capacity.pricing import Prices
 from kubectl_sky.errors import UsageError
 
 PREFIX = "KUBECTL_SKY_"
+TABLES = ("pricing", "node_groups")  # settings that are no single values
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,9 @@ def sources() -> dict[str, tuple[Any, str]]:
         variable = PREFIX + one.name.upper()
         source = f"${variable}" if variable in os.environ else lines.get(one.name, "built-in")
         found[one.name] = (getattr(own, one.name), source)
-    if "pricing" in lines:
-        found["pricing"] = (_read(file)["pricing"], lines["pricing"])
+    for key in TABLES:
+        if key in lines:
+            found[key] = (_read(file)[key], lines[key])
     return found
 
 
@@ -101,10 +104,17 @@ def prices(context: str, others: Mapping[str, Any] | None = None) -> Prices:
     return pricing.table(values, context, str(file))
 
 
+def groups(context: str) -> tuple[Group, ...]:
+    """The node groups of a context that may have no node now. Raises UsageError."""
+    file = config_file()
+    values = _read(file).get("node_groups") if file.is_file() else None
+    return () if values is None else node_groups.read(values, context, str(file))
+
+
 def _read(file: Path) -> dict[str, Any]:
     import yaml
 
-    known = [*(f.name for f in fields(Settings)), "pricing"]
+    known = [*(f.name for f in fields(Settings)), *TABLES]
     try:
         values = yaml.safe_load(file.read_text()) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
@@ -121,7 +131,7 @@ def _texts(file: Path, values: dict[str, Any]) -> dict[str, str]:
     """The settings that are single values; a list is joined by commas."""
     found: dict[str, str] = {}
     for key, value in values.items():
-        if key == "pricing" or value is None:
+        if key in TABLES or value is None:
             continue
         if isinstance(value, dict):
             raise UsageError(f"{file}: {key}: should be a single value")
