@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import autostop, globs, live, names
+from kubectl_sky.api import pages
 from kubectl_sky.diagnosis import state
 from kubectl_sky.errors import ApiError, Expired, Failure
 
@@ -108,12 +109,11 @@ class Board:
         """List both kinds, side by side."""
         with ThreadPoolExecutor(3) as pool:
             events = pool.submit(self._events)
-            found = {kind: pool.submit(self.cluster.get, path, labelSelector=self.selectors[kind])
+            found = {kind: pool.submit(pages.everything, self.cluster, path, labelSelector=self.selectors[kind])
                      for kind, path in self.paths.items()}  # fmt: skip
         for kind, answer in found.items():
-            listed = answer.result()
-            self.things[kind] = {item["metadata"]["uid"]: item for item in listed["items"]}
-            self.versions[kind] = listed["metadata"]["resourceVersion"]
+            items, self.versions[kind] = answer.result()
+            self.things[kind] = {item["metadata"]["uid"]: item for item in items}
         self.events = events.result()
 
     def _events(self) -> list[Object]:

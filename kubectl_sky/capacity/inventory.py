@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from kubectl_sky.api import pages
+from kubectl_sky.api.pages import PAGE
 from kubectl_sky.capacity import dra, nodes, usage
 from kubectl_sky.capacity.nodes import Node
 from kubectl_sky.capacity.usage import Usage
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
 
 T = TypeVar("T")
-PAGE = 500  # objects in one answer: some MB
-_TOKEN = re.compile(rb'"metadata":\s*{[^}]*"continue":\s*"([^"]+)"')
 # lists that are most of an answer, and that nobody here reads; only those that hold no other list
 _BALLAST = re.compile(rb',"(?:managedFields|images|env|tolerations)":\[[^\[\]]*\]')
 # what holds room, and no more: pods that are placed and not over
@@ -96,23 +95,5 @@ def collect(cluster: Cluster, path: str, convert: Callable[[dict[str, Any]], T],
 def _pages(
     cluster: Cluster, path: str, size: int | None, convert: Callable[[dict[str, Any]], T], params: dict[str, Any]
 ) -> Iterator[T]:
-    """The next page is asked for while one is read: its token comes before the items."""
-    with ThreadPoolExecutor(1) as pool:
-        body = cluster.get_bytes(path, **params, limit=size)
-        while True:
-            token = _TOKEN.search(body, 0, 4096)
-            more = {**params, "limit": size, "continue": token[1].decode()} if token else None
-            following = pool.submit(cluster.get_bytes, path, **more) if more else None
-            yield from map(convert, _items(body))
-            if not following:
-                return
-            body = following.result()
-
-
-def _items(body: bytes) -> list[dict[str, Any]]:
-    """The items of a list. Most of the time went into parsing what is thrown away: a third is left without it."""
-    try:
-        found: list[dict[str, Any]] = json.loads(_BALLAST.sub(b"", body))["items"]
-    except ValueError:  # a text in it has a bracket
-        found = json.loads(body)["items"]
-    return found
+    for body in pages.bodies(cluster, path, size, params):
+        yield from map(convert, pages.parsed(body, _BALLAST)["items"])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
+from kubectl_sky.api import pages
 from kubectl_sky.capacity import inventory
 from kubectl_sky.errors import Expired
 from kubectl_sky.kube import Cluster
 
-HEAVY = {"managedFields": [{"fieldsV1": {"f:spec": {}}}], "name": "n"}
+HEAVY = {"name": "n", "managedFields": [{"fieldsV1": {"f:spec": {}}}]}
 
 
 class Server:
@@ -46,11 +47,18 @@ def test_expired_pages_are_read_again_in_one_piece() -> None:
     assert collected(server) == ["n0", "n1", "n2", "n3", "n4"] and server.asked == 3
 
 
+def test_what_is_watched_afterwards_is_read_in_pages_too() -> None:
+    for server in (Server(5), Server(5, expires=True)):
+        items, version = pages.everything(cast(Cluster, server), "/x")
+        assert [one["metadata"] for one in items] == [{"name": f"n{number}"} for number in range(5)]
+        assert version == "1" and server.asked == 3
+
+
 def test_ballast_is_not_parsed_and_a_bracket_in_a_text_does_no_harm() -> None:
     heavy = {"metadata": {"name": "a", "managedFields": [{"f": {}}]}, "spec": {"x": 1, "env": [{"name": "A"}]}}
     body = json.dumps({"items": [heavy]}, separators=(",", ":")).encode()
-    [item] = inventory._items(body)
+    [item] = pages.parsed(body, inventory._BALLAST)["items"]
     assert item == {"metadata": {"name": "a"}, "spec": {"x": 1}}
     heavy["spec"]["env"] = [{"name": "A", "value": "a]b"}]
-    [item] = inventory._items(json.dumps({"items": [heavy]}, separators=(",", ":")).encode())
+    [item] = pages.parsed(json.dumps({"items": [heavy]}, separators=(",", ":")).encode())["items"]
     assert item["spec"]["env"] == [{"name": "A", "value": "a]b"}]

@@ -32,6 +32,9 @@ class Memory:
         items = [one for one in self.things if path.endswith(f"/{one['kind'].lower()}s")]
         return {"items": items, "metadata": {"resourceVersion": "1"}}
 
+    def get_bytes(self, path: str, **params: Any) -> bytes:
+        return json.dumps(self.get(path, **params)).encode()
+
     def delete(self, path: str, body: dict[str, Any]) -> None:
         kind, name = path.split("/")[-2][:-1], path.split("/")[-1]
         self.deleted.append((f"{kind}/{name}", body["propagationPolicy"]))
