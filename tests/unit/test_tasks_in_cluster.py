@@ -1,5 +1,6 @@
 """Listing tasks and taking them down, against objects in memory."""
 
+import json
 from typing import Any
 
 import pytest
