@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SIGNALS = (128 + signal.SIGKILL, 128 + signal.SIGTERM)
 OVER = (FAILED, COMPLETED, STOPPED, TERMINATING)
+LACKS = "launch it again, which brings the new pod its files and its setup"
 
 
 class Head:
@@ -253,11 +254,8 @@ def _replaced(found: why.Found, job: dict[str, Any]) -> State | None:
         again = (about.get("annotations") or {}).get(gang.IGNORED)
         if again and gang.rank(pod) == job.get("rank") and about["creationTimestamp"] > since:
             text = "its pod went away (its node, or somebody deleted it); another has taken its place"
-            return State(UP, REPLACED[0], text, f"{found.job and found.job['metadata']['name']} goes on: {_LACKS}")
+            return State(UP, REPLACED[0], text, f"{found.job and found.job['metadata']['name']} goes on: {LACKS}")
     return None
-
-
-_LACKS = "launch it again, which brings the new pod its files and its setup"
 
 
 def _taken_away(cluster: Cluster, name: str, job: dict[str, Any]) -> State | None:

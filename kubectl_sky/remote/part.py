@@ -4,6 +4,7 @@ import os
 import select
 import signal
 import threading
+import time
 
 import children
 import memory
@@ -11,6 +12,7 @@ import wire
 from terminal import Terminal
 
 JOBS = wire.RUN + "/jobs"
+BOOT = "%d.%d" % (os.getpid(), time.time_ns())  # whose parts these are: another pod of this name has another
 SETTLE = 0.1  # s without output after a job's end, when a process that it left behind still holds its output open
 
 
@@ -31,7 +33,9 @@ class Part:
         self.wake, self._wake = os.pipe()
 
     def start(self, argv, env, cwd, first=None):
-        self.mark = os.fsencode("%s=%s" % (wire.PART, env[wire.PART])) if wire.PART in env else None
+        if wire.PART in env:  # with BOOT: pods that see the node's processes (hostPID) leave each other's alone
+            env = dict(env, **{wire.PART: "%s@%s" % (env[wire.PART], BOOT)})
+            self.mark = os.fsencode("%s=%s" % (wire.PART, env[wire.PART]))
         terminal = self.terminal
         out, write = (terminal.master, terminal.slave) if terminal else os.pipe()
         try:

@@ -9,6 +9,7 @@ receiver's.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -69,8 +70,12 @@ class Next:
     def close(self) -> None:
         if self._ssh:
             self._ssh.kill()
-        with contextlib.suppress(OSError):
-            os.unlink(self.path)
+        forget(self.path)
+
+
+def forget(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
 
 
 def watch() -> None:
@@ -113,6 +118,11 @@ def main() -> int:
     listener = None if head else wire.listen(place(sync))
     receiver = [sys.executable, "-SE", os.path.join(os.path.dirname(os.path.abspath(__file__)), "receive.py"), *rest]
     following = Next(sync, host) if host else None
+    # not in a `finally`, which SIGTERM could leave halfway
+    if listener:
+        atexit.register(forget, place(sync))
+    if following:
+        atexit.register(following.close)
     with subprocess.Popen(receiver, stdin=subprocess.PIPE) as child:
         assert child.stdin
         frames.widen(child.stdin.fileno())
@@ -126,13 +136,6 @@ def main() -> int:
             say("it cannot reach %s" % host)
         except OSError:
             pass  # one of the ends went away: node 0 sees it, and begins anew
-        finally:
-            if following:
-                following.close()
-            if listener:
-                with contextlib.suppress(OSError):
-                    os.unlink(place(sync))
-            child.stdin.close()
     return 1
 
 

@@ -41,10 +41,9 @@ import people
 import process
 import sessions
 import wire
-from part import JOBS, Kept, Part
+from part import BOOT, JOBS, Kept, Part
 
 SOON = 5.0  # s
-BOOT = "%d.%d" % (os.getpid(), time.time_ns())  # whose jobs these are: another pod of this name has another
 
 
 jobs: dict = {}

@@ -11,11 +11,12 @@ from kubectl_sky import running
 from kubectl_sky.diagnosis.state import FAILED, State
 from kubectl_sky.errors import Failure
 
-ENDED = {"id": 1, "status": "FAILED", "exit": 255, "reason": "lost", "rank": 0}
+ENDED = {"id": 1, "status": "FAILED", "exit": 255, "reason": "lost", "rank": 0, "submitted": 0.0, "started": None}
 
 
 def ended(monkeypatch: pytest.MonkeyPatch, state: State, **changes: Any) -> Failure:
-    monkeypatch.setattr(running, "explain", lambda cluster, name: state)
+    found = SimpleNamespace(state=state, pods=[], job=None)
+    monkeypatch.setattr(running.why, "read", lambda cluster, name: found)
     cluster: Any = SimpleNamespace(connection=SimpleNamespace(command=lambda verb, words="": f"{verb} {words}"))
     with pytest.raises(Failure) as caught:
         running.conclude(cluster, "x", {**ENDED, **changes}, nodes=2)
