@@ -41,6 +41,8 @@ def execute(cluster: Cluster, name: str, task: Task, options: Options) -> int:
             head()  # says why
         if task.num_nodes > len(pods):
             raise UsageError(f"{name} has {len(pods)} node(s), the task wants {task.num_nodes}")
+        if options.after or options.priority is not None:
+            queues.require(cluster, name, "--after" if options.after else "--priority")
         _check_buckets(cluster, name, task, progress)
         if files.mounts:
             uploading.send(cluster, files, head(), len(pods), progress)

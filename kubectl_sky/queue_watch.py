@@ -13,7 +13,7 @@ from kubectl_sky import live, running
 from kubectl_sky.conversation import Conversation
 from kubectl_sky.diagnosis.state import UP
 from kubectl_sky.errors import Failure
-from kubectl_sky.queues import Queue
+from kubectl_sky.queues import Queue, told
 from kubectl_sky.remote import wire
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Queues:
                 with Conversation(self.board.cluster, head(), request) as conversation:
                     while True:
                         answer = conversation.reader.line()
-                        self.events.put(Queue(name, tuple(answer["jobs"]), answer.get("idle")))
+                        self.events.put(told(name, answer))
             except (Failure, wire.Cut):
                 time.sleep(PAUSE)
         self.followed.discard(name)

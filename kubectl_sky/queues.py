@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 After = tuple[int, str]  # a job, and whether it must have succeeded ("ok") or just ended ("any")
 AT_ONCE = 16  # agents asked side by side
+UNTOLD: dict[str, Any] = {
+    **dict.fromkeys(("name", "submitted", "started", "ended", "exit", "reason", "rank", "places")),
+    "tty": False,
+    "resources": "-",
+    "priority": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -40,10 +46,15 @@ def read(cluster: Cluster, names: Sequence[str]) -> list[Queue]:
             answer = _ask(cluster, name, {"op": "queue"})
         except Failure as failure:
             return Queue(name, trouble=failure)
-        return Queue(name, tuple(answer["jobs"]), answer.get("idle"))
+        return told(name, answer)
 
     with ThreadPoolExecutor(min(len(names), AT_ONCE) or 1) as pool:
         return list(pool.map(one, names))
+
+
+def told(name: str, answer: dict[str, Any]) -> Queue:
+    """What an agent says, also one of an earlier version, that does not say all."""
+    return Queue(name, tuple({**UNTOLD, **job} for job in answer["jobs"]), answer.get("idle"))
 
 
 def cancel(cluster: Cluster, name: str, jobs: Sequence[int] | None) -> list[dict[str, Any]]:
@@ -54,7 +65,18 @@ def cancel(cluster: Cluster, name: str, jobs: Sequence[int] | None) -> list[dict
 
 def set_autostop(cluster: Cluster, name: str, policy: Policy | None) -> None:
     """From now on; None is never. Raises Failure."""
-    _ask(cluster, name, {"op": "autostop", "policy": policy.as_dict() if policy else None})
+    try:
+        _ask(cluster, name, {"op": "autostop", "policy": policy.as_dict() if policy else None})
+    except conversation.Broken:
+        require(cluster, name, "autostop")
+        raise
+
+
+def require(cluster: Cluster, name: str, what: str) -> None:
+    """Raises Failure where the agent in the pod is of the first version, which lets pass what it does not know."""
+    if "idle" not in _ask(cluster, name, {"op": "queue"}):
+        text = f"{name} was launched by an earlier version of kubectl sky, whose agent knows no {what}"
+        raise Failure(text, f"{cluster.connection.command('down', name)}, then launch it again")
 
 
 def after(texts: Sequence[str]) -> list[After]:
