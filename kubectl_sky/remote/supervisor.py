@@ -44,6 +44,7 @@ import wire
 from part import BOOT, JOBS, Kept, Part
 
 SOON = 5.0  # s
+KNOWN = 2.0  # s that the first sessions wait for the variables; where other nodes are away they come without
 
 
 jobs: dict = {}
@@ -53,6 +54,7 @@ kept: dict = {}
 lock = threading.Condition()  # a job is started once, whoever asks; notified then
 group = gang.Gang()
 variables: dict = {}  # of the newest job on this node: sessions get them too
+told = threading.Event()  # whether there are any yet
 image_folder = os.getcwd()
 connections = people.Connections()
 
@@ -84,6 +86,7 @@ def start(conn, request):
                 variables.clear()
                 variables.update(request.get("env", {}))
                 variables.pop(wire.PART, None)  # a person's session is no part of the job
+                told.set()
     except process.NoShell as e:
         wire.send_line(conn, {"error": str(e)})
         return
@@ -134,6 +137,7 @@ def end(conn, request):
 
 
 def session(conn, request):
+    told.wait(KNOWN)
     sessions.serve(conn, request, variables)
 
 
@@ -143,6 +147,7 @@ def environment(conn, request):
         neighbours.make(request["ssh"])
     if not jobs:
         variables.update(request["env"])
+    told.set()
     wire.send_line(conn, {})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import time
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.cluster.process import missing, run, say
-from tests.cluster.settings import CONTAINERD, CONTAINERD_BIN, ClusterError, Version
+from tests.cluster.settings import CACHE, CONTAINERD, CONTAINERD_BIN, ClusterError, Version
 
 # program -> the Debian package that has it
 PACKAGES = {
@@ -42,8 +43,12 @@ def ensure_programs(packages: Mapping[str, str], *more: str) -> None:
     if missing("apt-get") or os.geteuid() != 0:
         raise ClusterError(f"missing on this machine: {' '.join(wanted)} (root with apt-get could install them)")
     say(f"apt-get install {' '.join(wanted)}")
-    run("apt-get", "-qq", "update", check=False)
-    run("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "install", "-y", "--no-install-recommends", *wanted)
+    install = ("apt-get", "-qq", "install", "-y", "--no-install-recommends", *wanted)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "apt.lock", "w") as file:  # other tests install others
+        fcntl.flock(file, fcntl.LOCK_EX)
+        run("apt-get", "-qq", "update", check=False)
+        run("env", "DEBIAN_FRONTEND=noninteractive", *install)
 
 
 def ensure_kubernetes(version: Version) -> None:

@@ -33,7 +33,7 @@ KINDS = "jobs,pods,services,secrets,configmaps"
 # of the cluster that tests disturb: beside the shared one, and one for each of the processes that test side by side
 OWN_NUMBER = str(
     int(os.environ.get("KUBECTL_SKY_CLUSTER_NUMBER", "0"))
-    + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    + 3 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))  # some tests have two more
     + 1
 )
 

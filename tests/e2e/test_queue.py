@@ -26,7 +26,7 @@ def processes(sky: Sky, name: str) -> str:
 
 def test_jobs_side_by_side_in_order_after_others_and_over_a_killed_agent(sky: Sky) -> None:
     sky.ok("launch", "-c", "q", "--cpus", "1", "--", "true")
-    sky.ok("exec", "-d", "q", "--", "sleep 6; exit 3")
+    sky.ok("exec", "-d", "q", "--", "until [ -e ~/go ]; do sleep 0.1; done; exit 3")
     sky.ok("exec", "-d", "--cpus", "1", "q", "--", "echo whole")
     sky.ok("exec", "-d", "--after", "2", "q", "--", "echo never")
     sky.ok("exec", "-d", "--after", "any:2", "q", "--", "echo after")
@@ -35,6 +35,7 @@ def test_jobs_side_by_side_in_order_after_others_and_over_a_killed_agent(sky: Sk
     assert now[3]["reason"] == "waiting for CPUs in use by earlier jobs"
     pod = sky.kubectl("get", "pods", "-o", "name").split()[0]
     sky.kubectl("exec", pod, "-c", "ssh", "--", "sh", "-c", KILL_AGENT)
+    sky.ok("ssh", "q", "touch ~/go")
     assert sky.ok("logs", "q", "3").out == "whole\n"
     assert sky.run("logs", "q", "2").code == 3
     assert sky.ok("logs", "q", "5").out == "after\n"

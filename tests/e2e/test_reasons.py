@@ -90,11 +90,11 @@ def test_the_node_is_deleted(own_cluster: OwnCluster) -> None:
         os.kill(kubelet(own_cluster, "node-2"), signal.SIGKILL)
         sky.kubectl("delete", "node", "node-2")
         began = time.monotonic()
-        result = finish(process, 100)
+        result = finish(process, 150)
         print(f"told after {time.monotonic() - began:.1f} s: {result.err}")
         assert result.code not in (0, 130) and "node" in result.err.splitlines()[-2], result
         assert re.search(r"node-2.*(deleted|went away)|went away|node .*gone", result.err), result
-        assert time.monotonic() - began < 75, result
+        assert time.monotonic() - began < 120, result  # Kubernetes itself waits 40 s before it removes the pods
 
 
 def kubelet(cluster: OwnCluster, node: str) -> int:

@@ -143,7 +143,7 @@ PLACE = [
     Case("gate", r"scheduling gate \(example.com/hold\)", "whoever set the gate",
          {"schedulingGates": [{"name": "example.com/hold"}]}),
     Case("scheduler", r"waits for the scheduler 'nobody'", "schedulerName", {"schedulerName": "nobody"}),
-    Case("queue", r"Kueue queue 'gpus'", "kubectl describe.* localqueue gpus", after=queue),
+    Case("queue", r"Kueue queue 'gpus'", "without the queue, or have Kueue installed", after=queue),
     Case("outof", r"the node \S+ had no room for it any more: .*cpu", "describe.* node", {"nodeName": "NODE"},
          task={"resources": {"requests": {"cpu": "900m"}}}, num_nodes=3),
 ]  # fmt: skip
