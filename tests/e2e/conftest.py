@@ -38,13 +38,6 @@ OWN_NUMBER = str(
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For `-n 2 --dist loadgroup`: one process has a file's tests, one all that need the cluster that is disturbed."""
-    for item in items:
-        disturbs = "turn" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("disturbs" if disturbs else item.path.name))
-
-
 @dataclass
 class Result:
     code: int
