@@ -80,8 +80,7 @@ def _names(cluster: Cluster, task: Task) -> list[str]:
     known = kubeconfig.contexts(connection)
     for name in named:
         if name != cluster.context and not globs.matching(name, known):
-            text = f"no context matches {name!r}" if globs.is_glob(name) else f"there is no context {name!r}"
-            raise UsageError(f"{text} in the kubeconfig", f"there are: {', '.join(known)}")
+            raise contexts.unknown(name, known)
     found = optimizer.contexts(task, allowed or [cluster.context], allowed or known)
     if not found:
         text = f"infra: k8s/{named[0]} matches none of the contexts that are allowed"

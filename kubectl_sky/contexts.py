@@ -82,13 +82,19 @@ def _files() -> Layers:
     return sources.read(Layers())[0] if sources.paths() else Layers()
 
 
+def unknown(name: str, known: Sequence[str]) -> UsageError:
+    """What to raise for a name or glob that stands for no context."""
+    text = f"no context matches {name!r}" if globs.is_glob(name) else f"there is no context {name!r}"
+    return UsageError(f"{text} in the kubeconfig", f"there are: {', '.join(known)}")
+
+
 def expanded(wanted: Sequence[str], known: Sequence[str], what: str) -> list[str]:
     """The contexts for names and globs, in their order, each once."""
     found: list[str] = []
     for one in wanted:
         there = globs.matching(one, known)
         if not there:
-            text = f"no context matches {one!r}" if globs.is_glob(one) else f"there is no context {one!r}"
-            raise UsageError(f"{what}: {text} in the kubeconfig", f"there are: {', '.join(known)}")
+            error = unknown(one, known)
+            raise UsageError(f"{what}: {error.message}", error.hint)
         found += there
     return list(dict.fromkeys(found))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,18 +50,25 @@ def read(cluster: Cluster, name: str, options: Options) -> int:
         return code
 
 
-def _of_the_dead(cluster: Cluster, name: str, nodes: int, options: Options) -> int:
-    """What the containers of an ended task printed. Raises Failure with the reason when it did not end well."""
-    printer = Printer(nodes, colour(sys.stdout), options.node)
-    pods = cluster_objects.collection(cluster, "Pod")
-    query: dict[str, Any] = {"container": "task", **({"tailLines": options.tail} if options.tail is not None else {})}
-    for pod in cluster_objects.pods(cluster, name):
+def print_containers(
+    cluster: Cluster, pods: Sequence[dict[str, Any]], nodes: int, tail: int | None, only: int | None
+) -> None:
+    """What the task's container of each of the pods printed; `nodes` and `only` as Printer has them."""
+    printer = Printer(nodes, colour(sys.stdout), only)
+    folder = cluster_objects.collection(cluster, "Pod")
+    query: dict[str, Any] = {"container": "task", **({} if tail is None else {"tailLines": tail})}
+    for pod in pods:
         try:
-            for piece in cluster.stream(f"{pods}/{pod['metadata']['name']}/log", **query):
+            for piece in cluster.stream(f"{folder}/{pod['metadata']['name']}/log", **query):
                 printer.write(gang.rank(pod), piece)
         except ApiError as error:
             print(f"node {gang.rank(pod)}: {error.message}", file=sys.stderr)
     printer.close()
+
+
+def _of_the_dead(cluster: Cluster, name: str, nodes: int, options: Options) -> int:
+    """What the containers of an ended task printed. Raises Failure with the reason when it did not end well."""
+    print_containers(cluster, cluster_objects.pods(cluster, name), nodes, options.tail, options.node)
     state = running.explain(cluster, name)
     if state.phase not in (COMPLETED, STOPPED):
         raise ClusterFailure(f"{name} is over: {state.message or state.reason}", state.hint)

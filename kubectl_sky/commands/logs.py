@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from kubectl_sky.commands.logflags import FOLLOW, NODE, TAIL
 from kubectl_sky.errors import UsageError
 
 
@@ -13,9 +14,9 @@ def logs(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The cluster")],
     job: Annotated[list[int] | None, typer.Argument(metavar="[JOB]...", help="Job ids (default: the newest)")] = None,
-    follow: Annotated[bool, typer.Option("--follow/--no-follow", "-f", help="Go on until the job ends")] = True,
-    tail: Annotated[int | None, typer.Option("--tail", metavar="N", min=0, help="Only the last N lines first")] = None,
-    node: Annotated[int | None, typer.Option("--node", metavar="RANK", min=0, help="Only that node's output")] = None,
+    follow: FOLLOW = True,
+    tail: TAIL = None,
+    node: NODE = None,
 ) -> int:
     """Print the output of a job, of all its nodes, and follow it to its end.
 

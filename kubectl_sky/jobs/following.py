@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import cluster_objects, gang, managed, running
+from kubectl_sky import cluster_objects, gang, managed, reading, running
 from kubectl_sky.conversation import Broken
 from kubectl_sky.diagnosis import why
 from kubectl_sky.errors import EXIT_FAILURE, EXIT_INTERRUPT, ApiError, ClusterFailure, Failure
@@ -69,7 +69,8 @@ def _follow(cluster: Cluster, place: Place, progress: Progress) -> int:
         progress.close()
         if now.over or head is None:
             if not heard:
-                _print_what_is_left(cluster, found, nodes, place)
+                left = [pod for pod in found.pods if place.of == 1 or gang.rank(pod) == place.index]
+                reading.print_containers(cluster, left, nodes, place.tail, place.only)
             return conclude(cluster, place, now)
         heard.add(head["metadata"]["uid"])
         try:
@@ -164,19 +165,3 @@ def conclude(cluster: Cluster, name: Place, now: managed.Outcome) -> int:
         why_ = "it ran out of memory and was killed (OOM)"
     hint = f"what it said: {cluster.connection.command('jobs logs', str(name))}"
     raise Failure(f"{name} {what}{again}: {why_}", hint, now.exit or EXIT_FAILURE)
-
-
-def _print_what_is_left(cluster: Cluster, found: why.Found, nodes: int, place: Place) -> None:
-    """What the containers of the last pods printed."""
-    printer = Printer(nodes, colour(sys.stdout), place.only)
-    query: dict[str, Any] = {"container": "task", **({} if place.tail is None else {"tailLines": place.tail})}
-    folder = cluster_objects.collection(cluster, "Pod")
-    for pod in found.pods:
-        if place.of > 1 and gang.rank(pod) != place.index:
-            continue
-        try:
-            for piece in cluster.stream(f"{folder}/{pod['metadata']['name']}/log", **query):
-                printer.write(gang.rank(pod), piece)
-        except ApiError as error:
-            print(f"node {gang.rank(pod)}: {error.message}", file=sys.stderr)
-    printer.close()

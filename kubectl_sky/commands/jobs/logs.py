@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from kubectl_sky.commands.logflags import FOLLOW, NODE, TAIL
 from kubectl_sky.errors import Failure, UsageError
 
 
@@ -16,9 +17,9 @@ def logs(
     name: Annotated[
         str | None, typer.Argument(metavar="[NAME]", help="The job, or NAME/INDEX (default: the newest)")
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow/--no-follow", "-f", help="Go on until the job ends")] = True,
-    tail: Annotated[int | None, typer.Option("--tail", metavar="N", min=0, help="Only the last N lines first")] = None,
-    node: Annotated[int | None, typer.Option("--node", metavar="RANK", min=0, help="Only that node's output")] = None,
+    follow: FOLLOW = True,
+    tail: TAIL = None,
+    node: NODE = None,
 ) -> int:
     """Print the output of a managed job, and follow it to its end, also from pod to pod.
 
