@@ -91,8 +91,11 @@ def test_where_the_time_goes(sky: Sky, tmp_path: Path) -> None:
               "files sent", "job handed over", "setup", "run", "in all"]  # fmt: skip
     rows = dict(re.match(r"(\S+(?: \S+)*) {2,}([0-9.]+) s$", line).groups() for line in told[-len(phases) :])  # type: ignore[union-attr]
     assert list(rows) == phases
-    assert 1 <= float(rows["setup"]) < 2 <= float(rows["run"]) < 3
-    assert took - 1 < float(rows["in all"]) <= took
+    seconds = {name: float(text) for name, text in rows.items()}
+    assert seconds["setup"] >= 1 and seconds["run"] >= 2
+    # what comes before the program and after the table is the machine's: seconds where it is busy
+    assert seconds["setup"] + seconds["run"] < (whole := seconds.pop("in all")) <= took + 0.01
+    assert sum(seconds.values()) == pytest.approx(whole, abs=0.1)
 
 
 def test_setup_that_fails(sky: Sky, tmp_path: Path) -> None:
