@@ -18,7 +18,10 @@ from kubectl_sky.remote import gang as in_pod
 Object = dict[str, Any]
 LET_GO, TAKEN = in_pod.LET_GO, in_pod.TAKEN
 INDEX = "batch.kubernetes.io/job-completion-index"
-IGNORED = "batch.kubernetes.io/job-index-ignored-failure-count"  # of a pod: how many before it were let go or taken
+# of a pod, how many were in its place before it: those that had let go, and those that were taken
+LET_GO_BEFORE = "batch.kubernetes.io/job-index-ignored-failure-count"
+TAKEN_BEFORE = "batch.kubernetes.io/job-index-failure-count"
+LIVES = 100  # how often a node is replaced; the pauses between grow to ten minutes
 HOLD_SECONDS = 600.0  # without a limit of the launch: no shorter than a Job's longest pause, so that all meet
 
 
@@ -32,27 +35,50 @@ def env(num_nodes: int, provision: float) -> list[Object]:
     if num_nodes == 1:
         return []
     told = {in_pod.ENV: f"{hold_seconds(provision):g}", in_pod.NODES: str(num_nodes)}
-    before = {"fieldPath": f"metadata.annotations['{IGNORED}']"}
+    before = {"fieldPath": f"metadata.annotations['{TAKEN_BEFORE}']"}
     return [
         *({"name": name, "value": value} for name, value in told.items()),
         {"name": in_pod.REPLACED, "valueFrom": {"fieldRef": before}},
     ]
 
 
-def job_fields(num_nodes: int) -> Object:
-    """What the Job's spec says: pods that let go, or that the cluster took away, are made again, each after a pause."""
-    if num_nodes == 1:
+def job_fields(num_nodes: int, rules: bool) -> Object:
+    """What the Job's spec says: pods that let go, or that the cluster took away, are made again, each after a pause.
+
+    Only those that were taken are counted: so their next ones know that a job may have run. `rules`: the cluster knows
+    such; without them it would make pods again whatever ended them.
+    """
+    if num_nodes == 1 or not rules:
         return {}
-    codes = {"containerName": "task", "operator": "In", "values": [LET_GO, TAKEN]}
+
+    def when(code: int) -> Object:
+        return {"onExitCodes": {"containerName": "task", "operator": "In", "values": [code]}}
+
     disrupted = [{"type": "DisruptionTarget", "status": "True"}]  # its node is gone or drained, or it was evicted
-    rules = [{"action": "Ignore", "onExitCodes": codes}, {"action": "Ignore", "onPodConditions": disrupted}]
-    return {"backoffLimitPerIndex": 0, "podFailurePolicy": {"rules": rules}}
+    return {
+        "backoffLimit": LIVES * num_nodes,
+        "backoffLimitPerIndex": LIVES,
+        "podFailurePolicy": {
+            "rules": [
+                {"action": "Ignore", **when(LET_GO)},
+                {"action": "Count", **when(TAKEN)},
+                {"action": "Count", "onPodConditions": disrupted},
+                {"action": "FailJob", "onExitCodes": {"operator": "NotIn", "values": [LET_GO, TAKEN]}},
+            ]
+        },
+    }
 
 
 def replaces(job: Object) -> bool:
     """Whether the Job makes a pod again that was taken away."""
     rules = (job["spec"].get("podFailurePolicy") or {}).get("rules") or ()
     return any("onPodConditions" in rule for rule in rules)
+
+
+def replacement(pod: Object) -> bool:
+    """Whether another pod was in its place before it."""
+    annotations = pod["metadata"].get("annotations") or {}
+    return any(annotations.get(key, "0") != "0" for key in (LET_GO_BEFORE, TAKEN_BEFORE))
 
 
 def let_go(pod: Object) -> bool:

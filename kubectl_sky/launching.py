@@ -91,6 +91,8 @@ def _follow(task: Task, options: Options, up: Up, progress: Progress) -> int:
         try:
             result = attaching.follow(up.cluster, options.name, request, nodes, finder, progress, options.attached)
         except running.Anew as lost:
+            if not up.queued:
+                raise  # nobody asked for it to run twice
             progress.line(f"{lost.message}: they are sent again")
             up = bring_up(up.cluster, task, options, progress)
             continue

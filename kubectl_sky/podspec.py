@@ -60,6 +60,7 @@ class Facts:
     pod_security: str = "privileged"  # the level that the namespace enforces
     nodes: tuple[Node, ...] | None = None  # None: may not be read
     runtime_classes: frozenset[str] = frozenset()
+    failure_rules: bool = True  # a Job's, for the ends of its pods
     sidecars: bool = True  # init containers that go on running
     storage: Storage | None = None  # None: no cluster was asked, or the task has no volumes
     csi: frozenset[str] = frozenset()  # drivers of volumes in the pod itself; read for buckets that are mounted
@@ -181,6 +182,7 @@ def _secret(plan: Plan) -> Manifest:
         **({"managed": plan.managed.as_dict(), "autostop": managed.POLICY.as_dict()} if plan.managed else {}),
         "expects": bool(plan.task.run or plan.task.setup),
         "job": plan.job,
+        **({"queued": True} if plan.config.queue else {}),
         "envs": {} if plan.job else variables(plan.task),
     }
     files = {
@@ -242,7 +244,7 @@ def _job(plan: Plan) -> Manifest:
             "completions": task.num_nodes,
             "parallelism": task.num_nodes,
             "backoffLimit": 0,
-            **gang.job_fields(task.num_nodes),
+            **gang.job_fields(task.num_nodes, facts.failure_rules),
             **(plan.managed.job_fields() if plan.managed else {}),
             "ttlSecondsAfterFinished": kept_seconds(plan.autostop, plan.settings),
             "template": pulling.with_secrets(pod, plan.parts, facts.pull_secrets),

@@ -251,8 +251,7 @@ def _replaced(found: why.Found, job: dict[str, Any]) -> State | None:
     since = datetime.fromtimestamp(job.get("started") or job["submitted"], timezone.utc).isoformat()[:19]
     for pod in found.pods:
         about = pod["metadata"]
-        again = (about.get("annotations") or {}).get(gang.IGNORED)
-        if again and gang.rank(pod) == job.get("rank") and about["creationTimestamp"] > since:
+        if gang.replacement(pod) and gang.rank(pod) == job.get("rank") and about["creationTimestamp"] > since:
             text = "its pod went away (its node, or somebody deleted it); another has taken its place"
             return State(UP, REPLACED[0], text, f"{found.job and found.job['metadata']['name']} goes on: {LACKS}")
     return None

@@ -26,6 +26,7 @@ SUITE = "bookworm"
 MIRROR = os.environ.get("KUBECTL_SKY_DEBIAN_MIRROR", "http://deb.debian.org/debian")
 CACHE = Path(os.environ.get("KUBECTL_SKY_CACHE", "~/.cache/kubectl-sky")).expanduser()
 IMAGES = CACHE / "images"
+AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 # In namespaces of its own, so that no mount or process is left behind, however the build ends. $1: lower directories,
 # $2: where the writes go, $3: the script, $4: a name for the mount point
@@ -171,6 +172,8 @@ def run_script(recipe: Recipe) -> Path:
     script = fresh(done.with_suffix(".script"))
     for path in sources(recipe.script):
         shutil.copy(path, script)
+    if AUTHORITIES.exists():  # of a proxy too that this machine is behind: for downloads by anything but apt
+        shutil.copy(AUTHORITIES, script / "ca.pem")
     enter = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", ENTER, "build"]
     run([*enter, below, str(upper), str(script), recipe.script.name], f"{recipe.label}: {recipe.script.name}")
     tidy(upper, recipe.scratch)

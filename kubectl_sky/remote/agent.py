@@ -31,11 +31,17 @@ from jobqueue import Queue
 from nodes import Lost, Node
 
 TASK = wire.ETC + "/task.json"
-ORPHAN_SECONDS = 3600.0  # without the job that was announced: whoever launched this went away before saying it
+# without the job that was announced, and without files on their way: whoever launched this went away before sending
+# them, or these pods have the place of others, which had them
+ORPHAN_SECONDS = float(os.environ.get("SKY_ORPHAN_SECONDS", "600"))
+ORPHAN = "no files and no job came for %g minutes: who launched it went away, or the pods that had them did; "
+ORPHAN += "launch it again"
 NODE_SECONDS = 5.0  # for a node that is only about to be up
 WATCH_SECONDS = 0.3  # between two looks at the jobs, each of which has a lock of its own
 LEAVE_SECONDS = 120.0  # for a node that is away to come again, at the end
 LINGER_SECONDS = 15.0  # for somebody to see the end of the last job before the pods go
+# a job that may have begun does not begin again unasked
+ALL_GONE = "all of its nodes went away at the same time, and with them what was known of it; launch runs it again"
 SHORT_LINGER_SECONDS = 3.0  # of a managed job, whose end is noted in its pod
 
 
@@ -48,13 +54,14 @@ class Agent:
         self.changed = self.queue.changed
         self.seen = set()  # jobs whose end somebody was told
         self.leaving = False
+        self.words = None  # why it ends, where no job tells
         self.ready = threading.Event()  # it knows the jobs
         if nodes[1:]:
             records.mirror = copies.Copies(nodes[1:]).keep
 
     def start(self):
         self.queue.restore()
-        if self.task.get("managed") or self.queue.jobs or not (self.queue.nodes[1:] and copies.replaced()):
+        if self.task.get("managed") or self.queue.jobs or not (self.queue.nodes[1:] and gang.replaced()):
             self._begin()
         else:
             threading.Thread(target=self._take_over, daemon=True).start()
@@ -71,6 +78,9 @@ class Agent:
                     for phase in ("setup", "run"):
                         threading.Thread(target=node.end, args=("%d.%s" % (number, phase), KILL_SECONDS)).start()
         self.queue.restore()
+        job, again = self.task.get("job"), self.task.get("queued")  # by Kueue: its pods go and come, and it runs again
+        if job and not again and not known and all(node.info["replaced"] for node in others):
+            self.queue.lose(dict(job, key="launch"), ALL_GONE)
         self._begin()
 
     def _begin(self):
@@ -177,8 +187,9 @@ class Agent:
         """The exit code of the task: its last job's, once it is idle for long enough; 1 when nobody gave it any."""
         threading.Thread(target=self._watch_own_container, daemon=True).start()
         with self.changed:
-            if self.task.get("expects") and not self.changed.wait_for(lambda: self.queue.jobs, ORPHAN_SECONDS):
-                print("kubectl-sky: no job came within an hour; ending", flush=True)
+            if self.task.get("expects") and not self._first_job_comes():
+                self.words = ORPHAN % (ORPHAN_SECONDS / 60)
+                print("kubectl-sky: " + self.words, flush=True)
                 return 1
         while not self._over():
             self.idle.look()
@@ -192,6 +203,16 @@ class Agent:
             seconds = SHORT_LINGER_SECONDS if self.task.get("managed") else LINGER_SECONDS
             self.changed.wait_for(lambda: last in self.seen, seconds)
             return last.state["exit"] or 0
+
+    def _first_job_comes(self):
+        """Whether one does before nothing has come to the nodes for too long. Holds `changed`."""
+        since = time.time()
+        while not self.changed.wait_for(lambda: self.queue.jobs, LOOK_SECONDS):
+            if not (self.ready.is_set() and all(node.up.is_set() for node in self.queue.nodes)):
+                since = time.time()  # nobody can send anything yet
+            if time.time() - max(since, wire.modified(wire.SYNC)) > ORPHAN_SECONDS:
+                return False
+        return True
 
     def _say_end(self):
         """Before anybody is waited for: a pod that is taken away meanwhile does not run a managed job again."""
@@ -254,14 +275,14 @@ class Agent:
 
     def leave(self, code):
         """Ends all nodes, this one last: one that is just replaced would wait for it for ever."""
-        code = self._exit_code(code)
+        request = {"op": "exit", "code": self._exit_code(code), "message": self.words}
         head, *left = self.queue.nodes
         deadline = time.monotonic() + LEAVE_SECONDS
         while left and time.monotonic() < deadline:
-            left = [node for node in left if not tell(node, {"op": "exit", "code": code})]
+            left = [node for node in left if not tell(node, request)]
             if left:
                 time.sleep(0.5)
-        tell(head, {"op": "exit", "code": code})
+        tell(head, request)
 
 
 def tell(node, request):

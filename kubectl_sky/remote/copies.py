@@ -1,10 +1,8 @@
 """What the agent remembers, in the memory of the other nodes too: node 0 may go away, and another takes its place."""
 
-import os
 import threading
 import time
 
-import gang
 import wire
 
 PATIENCE = 1.0  # s for one of the nodes to have it, where somebody waits for that
@@ -55,11 +53,6 @@ class Copies:
                 if node.boot == boot:
                     self._has[node.rank] = last
                 self._changed.notify_all()
-
-
-def replaced():
-    """Whether this node 0 may have the place of one that is gone."""
-    return bool(os.environ.get(gang.REPLACED))
 
 
 def recall(nodes):

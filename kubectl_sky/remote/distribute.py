@@ -8,6 +8,7 @@ Arguments: the number of nodes, and the stall limit in seconds.
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
 import os
 import selectors
@@ -18,16 +19,15 @@ import uuid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kubectl_sky.remote import frames
+    from kubectl_sky.remote import frames, wire
 else:
     import frames
+    import wire
 
-RUN = os.environ.get("SKY_RUN", "/sky/run")
-ETC = os.environ.get("SKY_ETC", "/sky/etc")
 PYTHON = ["/sky/tools/bin/python3", "-SE"]
 RECEIVER, RELAY = [*PYTHON, "/sky/code/receive.py"], [*PYTHON, "/sky/code/relay.py"]
 CHAIN = 3  # nodes, from which on it goes from node to node
-NO_CHAIN = RUN + "/no-relays"  # a file: they could not reach each other
+NO_CHAIN = wire.RUN + "/no-relays"  # a file: they could not reach each other
 PATIENCE = float(os.environ.get("SKY_SYNC_PATIENCE", "60"))  # s for a node to answer
 BEAT_SECONDS = 0.5
 QUEUE = 4  # frames that may wait for a node before the client has to
@@ -64,7 +64,7 @@ class Node:
         """Whether somebody listens there."""
         sock = socket.socket(socket.AF_UNIX)
         try:
-            sock.connect("%s/node-%d.sock" % (RUN, self.rank))
+            sock.connect(wire.node_socket(self.rank))
             sock.sendall(self._request)
         except OSError:
             sock.close()
@@ -112,7 +112,7 @@ def pipe(argv: list[str]) -> bytes:
 
 def chain(count: int, rest: list[str]) -> list[list[str]]:
     """The programs of all nodes, of which each relay hands on to the next; `rest`: the receivers' arguments."""
-    with open(ETC + "/task.json") as f:
+    with open(wire.ETC + "/task.json") as f:
         task = json.load(f)["name"]
     sync = uuid.uuid4().hex[:12]
     hosts = ["%s-%d" % (task, rank + 1) for rank in range(1, count - 1)]
@@ -279,6 +279,8 @@ class Distributor:
     def beat(self) -> None:
         if time.monotonic() >= self._next_beat:
             self._next_beat = time.monotonic() + BEAT_SECONDS
+            with contextlib.suppress(OSError):  # a full disk
+                open(wire.SYNC, "w").close()
             self.say(frames.BEAT, frames.COUNT.pack(min(node.arrived for node in self.nodes)))
 
     def say(self, kind: bytes, payload: bytes = b"") -> None:

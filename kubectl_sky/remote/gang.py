@@ -14,7 +14,7 @@ import time
 
 ENV = "SKY_GANG_SECONDS"  # of the task's container, where there are others: from one time to the next, on average
 NODES = "SKY_GANG_NODES"
-REPLACED = "SKY_REPLACED"  # how many pods were in this one's place before it; "" for the first
+REPLACED = "SKY_REPLACED"  # how many pods before this one were in its place when all nodes had been there; or ""
 LET_GO = 217
 TAKEN = 218  # of a pod that was taken away (deleted, evicted, its node drained): its Job makes it again
 MANAGED = "SKY_MANAGED"  # of the task's container, where it is a managed job's
@@ -28,6 +28,11 @@ def next_time(task, seconds, now):
         if at > now:
             return at
         number += 1
+
+
+def replaced():
+    """Whether this pod has the place of one that may have run a job."""
+    return os.environ.get(REPLACED, "") not in ("", "0")
 
 
 def domain():

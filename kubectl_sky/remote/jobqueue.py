@@ -50,6 +50,12 @@ class Queue:
             self.schedule()
         return job
 
+    def lose(self, spec, reason):
+        """A job that failed in pods that are gone."""
+        with self.changed:
+            job = self.jobs[1] = self._job(1, spec)
+            job.finish("FAILED", 255, reason)
+
     def _job(self, number, spec, state=None):
         return (ManagedJob if spec.get("managed") else Job)(number, spec, self.task, state)
 

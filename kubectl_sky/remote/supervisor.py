@@ -13,7 +13,8 @@ Requests, one a connection, each a line of JSON with "op":
   attach   {id, size, start, env}        a job's terminal, or a kept one, which `start` makes {argv, login}; answers
                                          {} or {"error", "exit"}, then frames: see terminal.py
   pipe     {argv}                        the connection becomes the program's stdin and stdout
-  info     {}                            {ip, home, uid, boot, sessions, session_ended}: see people.py for the last two
+  info     {}                            {ip, home, uid, boot, replaced, sessions, session_ended}: see gang.py for
+                                         `replaced`, people.py for the last two
   keep     {at, values}                  {}: node 0's records, newer than those that are there; see copies.py
   recall   {}                            {at, values}
   hold     {}                            nothing: the connection lasts as long as this container
@@ -159,7 +160,7 @@ def pipe(conn, request):
 
 def info(conn, _request):
     mine = {"ip": os.environ.get("SKY_POD_IP"), "home": process.HOME, "uid": os.getuid(), "boot": BOOT}
-    wire.send_line(conn, {**mine, **connections.info()})
+    wire.send_line(conn, {**mine, "replaced": gang.replaced(), **connections.info()})
 
 
 def keep(conn, request):

@@ -14,6 +14,7 @@ RUN = os.environ.get("SKY_RUN", "/sky/run")
 ETC = os.environ.get("SKY_ETC", "/sky/etc")
 SUPERVISOR = RUN + "/supervisor.sock"
 AGENT = RUN + "/agent.sock"
+SYNC = RUN + "/sync"  # a file, touched while files come
 
 PART = "KUBECTL_SKY_PART"  # variable of all processes of a job's part: what nothing else has
 
@@ -36,6 +37,14 @@ class Cut(Exception):
 def node_socket(rank):
     """Where node 0 reaches the supervisor of the node with that rank."""
     return "%s/node-%d.sock" % (RUN, rank)
+
+
+def modified(path):
+    """When a file was written last, s since 1970; 0 where it is not there."""
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return 0.0
 
 
 def frame(kind, payload=b""):

@@ -43,9 +43,10 @@ def test_else_nobody_is_taken_away(pods: list[dict[str, Any]]) -> None:
 
 
 def test_only_a_job_of_several_nodes_makes_pods_again() -> None:
-    assert gang.job_fields(1) == {} and gang.env(1, 600) == []
-    fields = gang.job_fields(2)
-    assert fields["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"] == [gang.LET_GO, gang.TAKEN]
+    assert gang.job_fields(1, True) == {} == gang.job_fields(2, False) and gang.env(1, 600) == []
+    rules = gang.job_fields(2, True)["podFailurePolicy"]["rules"]
+    assert [rule["action"] for rule in rules] == ["Ignore", "Count", "Count", "FailJob"]
+    assert rules[0]["onExitCodes"]["values"] == [gang.LET_GO] and rules[1]["onExitCodes"]["values"] == [gang.TAKEN]
     assert gang.env(2, math.inf)[0]["value"] == "600" and gang.env(2, 90.0)[0]["value"] == "90"
 
 
@@ -79,7 +80,7 @@ def test_many_ranks_are_not_all_listed() -> None:
 
 def test_a_pod_that_was_taken_away_is_made_again() -> None:
     """Only of a Job that says so; a job that failed has failed."""
-    job = {"metadata": {"name": "t"}, "spec": {"parallelism": 2, **gang.job_fields(2)}}
+    job = {"metadata": {"name": "t"}, "spec": {"parallelism": 2, **gang.job_fields(2, True)}}
     up = pod(0, "a")
     up["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
     pods = [up, pod(1, "b", exit_code=gang.TAKEN)]

@@ -116,6 +116,17 @@ def test_an_idle_task_ends_after_its_minutes(tmp_path: Path) -> None:
     assert pod.agent.wait(10) == 0
 
 
+def test_pods_whose_files_and_job_never_come_end_and_say_it(tmp_path: Path) -> None:
+    pod = Pod(tmp_path, {"SKY_ORPHAN_SECONDS": "3"}, expects=True)
+    began = time.monotonic()
+    while time.monotonic() - began < 6:  # files that come
+        (pod.root / "sync").touch()
+        assert pod.agent.poll() is None
+        time.sleep(0.5)
+    assert pod.supervisor.wait(30) == 1 and time.monotonic() - began > 8
+    assert "launch it again" in (pod.root / "last-words").read_text()
+
+
 def test_autostop_can_be_changed_and_taken_back(pod: Pod) -> None:
     policy = {"minutes": 0.02, "wait_for": "none", "down": True}
     assert pod.ask({"op": "autostop", "policy": policy}).line()["idle"]["left"] < 2
