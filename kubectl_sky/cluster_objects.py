@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -100,12 +101,11 @@ def create(cluster: Cluster, manifests: list[Manifest]) -> Manifest:
     """
     *parts, job = manifests
     with ThreadPoolExecutor(len(parts)) as pool:
-        list(pool.map(lambda manifest: _put(cluster, manifest), parts))
+        list(pool.map(lambda manifest: put(cluster, manifest), parts))
     made = cluster.create(collection(cluster, "Job"), job)
-    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": made["metadata"]["name"], "uid": made["metadata"]["uid"]}
     pool = ThreadPoolExecutor(len(parts))
     for part in parts:
-        pool.submit(_own, cluster, part, owner)
+        pool.submit(own, cluster, part, [made])
     pool.shutdown(wait=False)  # the launch goes on meanwhile; the interpreter's exit waits for them
     return made
 
@@ -115,12 +115,18 @@ def dry_run(cluster: Cluster, manifests: list[Manifest]) -> list[Manifest]:
     return [cluster.create(_folder(cluster, m), m, dryRun="All") for m in manifests]
 
 
-def _own(cluster: Cluster, part: Manifest, owner: dict[str, str]) -> None:
+def own(cluster: Cluster, part: Manifest, jobs: Sequence[Manifest]) -> None:
+    """Lets an object go with the last of the Jobs."""
+    owners = [
+        {"apiVersion": "batch/v1", "kind": "Job", "name": job["metadata"]["name"], "uid": job["metadata"]["uid"]}
+        for job in jobs
+    ]
     path = f"{_folder(cluster, part)}/{part['metadata']['name']}"
-    cluster.patch(path, {"metadata": {"ownerReferences": [owner]}})
+    cluster.patch(path, {"metadata": {"ownerReferences": owners}})
 
 
-def _put(cluster: Cluster, manifest: Manifest) -> None:
+def put(cluster: Cluster, manifest: Manifest) -> None:
+    """Makes one object; an older one of the same task gives way. Raises Failure where it is another's."""
     path = _folder(cluster, manifest)
     name = manifest["metadata"]["name"]
     try:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from kubectl_sky import globs, kube, settings
 from kubectl_sky.api import kubeconfig
 from kubectl_sky.api.connection import Connection
 from kubectl_sky.config import layer
-from kubectl_sky.errors import UsageError
+from kubectl_sky.errors import ClusterFailure, UsageError
 
 if TYPE_CHECKING:
     from kubectl_sky.config.layers import Layers
     from kubectl_sky.kube import Cluster
 
+T = TypeVar("T")
 PATIENCE = "3s"  # for each answer of a context that is one of several
 
 
@@ -41,6 +43,27 @@ def first(connection: Connection) -> Cluster:
     cluster = kube.connect(replace(connection, contexts=(), context=given(connection)[0]))
     cluster.connection = connection
     return cluster
+
+
+def asked(places: Sequence[Cluster], question: Callable[[Cluster], T]) -> list[tuple[Cluster, T]]:
+    """What each answers, asked side by side. Of several, those that are away are named, and left out.
+
+    Raises ClusterFailure when none answers.
+    """
+    with ThreadPoolExecutor(len(places)) as pool:
+        answers = [pool.submit(question, one) for one in places]
+    if len(places) == 1:
+        return [(places[0], answers[0].result())]
+    found = []
+    for place, answer in zip(places, answers, strict=True):
+        error = answer.exception()
+        if isinstance(error, ClusterFailure):
+            print(f"context {place.context} is left out: {error.message}", file=sys.stderr)
+        else:
+            found.append((place, answer.result()))
+    if not found:
+        raise ClusterFailure(f"no context answers: {', '.join(one.context for one in places)}")
+    return found
 
 
 def given(connection: Connection) -> list[str]:

@@ -6,19 +6,18 @@ Where neither the setting `allowed_contexts` nor several --context name more tha
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from kubectl_sky import cluster_objects, contexts, kube, names
+from kubectl_sky import cluster_objects, contexts, kube, managed, names
 from kubectl_sky.api import kubeconfig
 from kubectl_sky.errors import ClusterFailure, Failure, UsageError
 from kubectl_sky.globs import is_glob
 
 if TYPE_CHECKING:
     from kubectl_sky.api.connection import Connection
+    from kubectl_sky.cluster_objects import Manifest
     from kubectl_sky.kube import Cluster
 
 
@@ -28,6 +27,16 @@ class Kind(Enum):
     TASK = "a task"
     NODE = "a task, or NAME-1 ... for one of its nodes"
     PARTS = "a task, or what a killed launch has left of one"
+    JOB = "a managed job, NAME/0 ... for one of its pods, or a job group"
+
+    @property
+    def word(self) -> str:
+        return "managed job" if self is Kind.JOB else "cluster"
+
+    @property
+    def lists(self) -> str:
+        """The verb that lists them."""
+        return "jobs queue" if self is Kind.JOB else "status"
 
 
 def cluster(connection: Connection, verb: str, wanted: Sequence[str], kind: Kind = Kind.TASK) -> Cluster:
@@ -62,12 +71,20 @@ def grouped(
             found.setdefault(having[0], []).append(name)
     if not found:
         where = f"context{'s' * (len(there) > 1)} {', '.join(there)}"
-        hint = f"kubectl sky status {' '.join(f'--context {one}' for one in there)} lists what there is"
-        raise Failure(f"there is no cluster {plain[0]!r} in {where}", hint)
+        hint = f"kubectl sky {kind.lists} {' '.join(f'--context {one}' for one in there)} lists what there is"
+        raise Failure(f"there is no {kind.word} {plain[0]!r} in {where}", hint)
     groups = [(_at_ease(one, connection), found[one.context]) for one in places if one.context in found]
     groups[-1][1].extend(name for name in plain if not any(name in some for some in there.values()))
     globs = [name for name in wanted if is_glob(name)]
     return [*groups, (kube.connect(connection), globs)] if globs else groups
+
+
+def listing(connection: Connection, wanted: Sequence[str], everywhere: bool) -> list[Cluster]:
+    """Where a list is to look: in the contexts that are said; where names that are written out may be; or in one."""
+    if everywhere or connection.contexts:
+        return contexts.several(connection, everywhere)
+    plain = any(not is_glob(name) for name in wanted)
+    return (candidates(connection) if plain else []) or [kube.connect(connection)]
 
 
 def candidates(connection: Connection) -> list[Cluster]:
@@ -83,18 +100,8 @@ def candidates(connection: Connection) -> list[Cluster]:
 
 def _ask(places: Sequence[Cluster], wanted: Sequence[str], kind: Kind) -> dict[str, list[str]]:
     """By context which of the names it has; those that are away are named, and left out."""
-    with ThreadPoolExecutor(len(places)) as pool:
-        asked = [pool.submit(lambda one: [name for name in wanted if _has(one, name, kind)], one) for one in places]
-    found: dict[str, list[str]] = {}
-    for place, answer in zip(places, asked, strict=True):
-        error = answer.exception()
-        if isinstance(error, ClusterFailure):
-            print(f"context {place.context} is left out: {error.message}", file=sys.stderr)
-        else:
-            found[place.context] = answer.result()
-    if not found:
-        raise ClusterFailure(f"no context answers: {', '.join(one.context for one in places)}")
-    return found
+    answers = contexts.asked(places, lambda one: [name for name in wanted if _has(one, name, kind)])
+    return {place.context: having for place, having in answers}
 
 
 def _has(place: Cluster, name: str, kind: Kind) -> bool:
@@ -102,19 +109,25 @@ def _has(place: Cluster, name: str, kind: Kind) -> bool:
     if kind is Kind.PARTS:
         kinds, selector = ("Job", "Secret", "Pod"), names.selector(name)
         return any(cluster_objects.listed(place, one, selector) for one in kinds)
+    if kind is Kind.JOB:
+        name = name.partition("/")[0]
+        job = _job(place, name)
+        if job and job["metadata"]["labels"].get(managed.LABEL):
+            return True
+        return bool(cluster_objects.listed(place, "Job", f"{names.OURS},{names.GROUP}={name}"))
     if _job(place, name):
         return True
     node = re.fullmatch(r"(.+)-\d+", name) if kind is Kind.NODE else None
     return bool(node and _job(place, node[1]))
 
 
-def _job(place: Cluster, name: str) -> bool:
+def _job(place: Cluster, name: str) -> Manifest | None:
     try:
-        return cluster_objects.get_job(place, name) is not None
+        return cluster_objects.get_job(place, name)
     except ClusterFailure:
         raise
     except Failure:
-        return False  # somebody else's
+        return None  # somebody else's
 
 
 def _at_ease(place: Cluster, connection: Connection) -> Cluster:

@@ -21,10 +21,16 @@ COLOURS = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
 
 
 class Printer:
-    """Writes job output: as it is from one node, in whole lines with a prefix from many."""
+    """Writes job output: as it is from one node, in whole lines with a prefix from many.
 
-    def __init__(self, nodes: int, colour: bool = False, only: int | None = None, out: BinaryIO | None = None):
-        self.prefixed = nodes > 1 and only is None
+    `label`: of a job beside others, which has a prefix in any case.
+    """
+
+    def __init__(
+        self, nodes: int, colour: bool = False, only: int | None = None, out: BinaryIO | None = None, label: str = ""
+    ):
+        self.ranked, self.label = nodes > 1 and only is None, label
+        self.prefixed = self.ranked or bool(label)
         self.colour, self.only = colour, only
         self.out = out or sys.stdout.buffer
         self.rest: dict[int, bytes] = {}
@@ -48,8 +54,8 @@ class Printer:
         self.out.flush()
 
     def _prefix(self, rank: int) -> bytes:
-        name = "head" if rank == 0 else f"worker{rank}"
-        text = f"({name}, rank={rank}) "
+        name = f"{'head' if rank == 0 else f'worker{rank}'}, rank={rank}" if self.ranked else ""
+        text = f"({', '.join(filter(None, (self.label, name)))}) "
         return (f"\x1b[{COLOURS[rank % len(COLOURS)]}m{text}\x1b[0m" if self.colour else text).encode()
 
 

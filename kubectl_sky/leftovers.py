@@ -25,7 +25,7 @@ class Leftover:
 def of(things: Sequence[Thing], now: datetime, age: timedelta) -> list[Leftover]:
     """Those of all tasks' objects that belong to no cluster, and are older than `age`: a launch may be under way."""
     jobs = {thing.uid: thing for thing in things if thing.kind == "Job"}
-    tasks = {thing.task for thing in jobs.values() if thing.name == thing.task}
+    tasks = {thing.task for thing in jobs.values() if thing.name == thing.task} | {one.group for one in jobs.values()}
     old = [thing for thing in things if now - _created(thing) >= age]
     found = [Leftover(thing, why) for thing in old if (why := _why(thing, set(jobs), tasks))]
     return sorted(found, key=lambda one: (one.thing.task, one.thing.kind, one.thing.name))

@@ -15,6 +15,7 @@ from typing import Any
 from kubectl_sky import gang
 from kubectl_sky.autostop import Policy
 from kubectl_sky.diagnosis import podstate, state
+from kubectl_sky.names import GROUP
 from kubectl_sky.remote import gang as in_pod
 from kubectl_sky.remote import wire
 from kubectl_sky.resources import Resources
@@ -44,6 +45,11 @@ class Managed:
     count: int = 1
     serial: bool = False
     names: tuple[str, ...] = ()
+    group: str = ""  # the job group that it belongs to
+
+    def labels(self) -> dict[str, str]:
+        """Of the Job."""
+        return {LABEL: "true", **({GROUP: self.group} if self.group else {})}
 
     def as_dict(self) -> Object:
         """As the agent wants it."""
@@ -51,7 +57,11 @@ class Managed:
 
     def own_env(self) -> list[Object]:
         """Of our own container."""
-        return [{"name": "SKY_ALONE", "value": "1"}] if self.count > 1 else []
+        before = {"fieldRef": {"fieldPath": f"metadata.annotations['{gang.LET_GO_BEFORE}']"}}
+        return [
+            *([{"name": "SKY_ALONE", "value": "1"}] if self.count > 1 else []),
+            *([{"name": in_pod.BEFORE, "valueFrom": before}] if self.group else []),
+        ]
 
     def annotations(self) -> dict[str, str]:
         """Of the Job."""
@@ -90,7 +100,7 @@ class Managed:
         }
 
 
-def told(name: str, resources: Resources, at: float, number: int = 0, **env: str) -> Object:
+def told(name: str, resources: Resources, at: float, number: int = 0) -> Object:
     """What the agent is told of a job, beside its spec; launched `at`, the `number`th of its pipeline."""
     said = resources.job_recovery or {}
     codes = said.get("recover_on_exit_codes") or ()
@@ -100,7 +110,7 @@ def told(name: str, resources: Resources, at: float, number: int = 0, **env: str
         "task_id": f"sky-managed-{stamp}_{name}_{identity}-{number}",
         "max_restarts": said.get("max_restarts_on_errors") or 0,
         "exit_codes": list(codes) if isinstance(codes, Sequence) else [codes],
-        "env": {"SKYPILOT_MANAGED_JOB_ID": identity, "SKYPILOT_ROOT_JOB_ID": identity, **env},
+        "env": {"SKYPILOT_MANAGED_JOB_ID": identity, "SKYPILOT_ROOT_JOB_ID": identity},
         "files": str(number),
     }
 

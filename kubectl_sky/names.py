@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Mapping
 
 from kubectl_sky import __version__
 from kubectl_sky.errors import UsageError
@@ -13,6 +14,7 @@ INSTANCE = "app.kubernetes.io/instance"
 # Kueue's labels of a Job
 QUEUE, QUEUE_PRIORITY = "kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class"
 OURS = f"{MANAGED_BY}=kubectl-sky"
+GROUP = "kubectl-sky/group"  # label of the Jobs and pods of a job group
 LONGEST = 52  # a pod's host name is NAME-INDEX, and a DNS label ends at 63
 
 
@@ -24,6 +26,17 @@ def labels(name: str) -> dict[str, str]:
         MANAGED_BY: "kubectl-sky",
         "app.kubernetes.io/version": __version__,
     }
+
+
+def group_instance(group: str) -> str:
+    """Whose the objects of a whole job group are: no task can be called so."""
+    return f"{group}.group"
+
+
+def whose(labels: Mapping[str, str]) -> str:
+    """The task that an object with these labels belongs to, or the job group."""
+    instance, group = labels.get(INSTANCE, ""), labels.get(GROUP)
+    return group if group and instance == group_instance(group) else instance
 
 
 def selector(name: str) -> str:

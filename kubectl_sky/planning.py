@@ -16,7 +16,7 @@ from kubectl_sky.buckets import access
 from kubectl_sky.diagnosis import limits
 from kubectl_sky.errors import TaskErrors, UsageError
 from kubectl_sky.managed import Managed
-from kubectl_sky.parts import carried, claims, fabric, gangs, ports, volumes
+from kubectl_sky.parts import carried, claims, fabric, gangs, membership, ports, volumes
 from kubectl_sky.parts.part import Part
 from kubectl_sky.record import Record
 from kubectl_sky.task import Task
@@ -121,6 +121,8 @@ def _parts(
         yield ports.part(options.name, task.num_nodes, task.resources.ports, options.exposure)
     if task.volumes:
         yield volumes.part(options.name, wanted.of(task), found.storage, task.num_nodes)
+    if options.managed and options.managed.group:
+        yield membership.part(options.managed.group)
     if any(options.recordings):
         yield carried.part(options.name, options.recordings)
     yield from access.parts(task, options.name, own, found, options.privileged_mounts)

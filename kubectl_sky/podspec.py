@@ -180,6 +180,7 @@ def _secret(plan: Plan) -> Manifest:
         "user": plan.user,
         "autostop": plan.autostop and plan.autostop.as_dict(),
         **({"managed": plan.managed.as_dict(), "autostop": managed.POLICY.as_dict()} if plan.managed else {}),
+        **({"domain": plan.managed.group} if plan.managed and plan.managed.group else {}),  # of its nodes' names
         "expects": bool(plan.task.run or plan.task.setup),
         "job": plan.job,
         **({"queued": True} if plan.config.queue else {}),
@@ -227,7 +228,7 @@ def _job(plan: Plan) -> Manifest:
     }
     metadata = _metadata(plan, plan.name, annotations=annotations)
     if plan.managed:
-        metadata["labels"] = {**metadata["labels"], managed.LABEL: "true"}
+        metadata["labels"] = {**metadata["labels"], **plan.managed.labels()}
     added = {key: value for part in plan.parts for key, value in part.labels.items()}
     pod_labels = {**task.resources.labels, **names.labels(plan.name), **added}
     if plan.request:

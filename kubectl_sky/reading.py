@@ -51,10 +51,10 @@ def read(cluster: Cluster, name: str, options: Options) -> int:
 
 
 def print_containers(
-    cluster: Cluster, pods: Sequence[dict[str, Any]], nodes: int, tail: int | None, only: int | None
+    cluster: Cluster, pods: Sequence[dict[str, Any]], nodes: int, tail: int | None, only: int | None, label: str = ""
 ) -> None:
-    """What the task's container of each of the pods printed; `nodes` and `only` as Printer has them."""
-    printer = Printer(nodes, colour(sys.stdout), only)
+    """What the task's container of each of the pods printed; `nodes`, `only` and `label` as Printer has them."""
+    printer = Printer(nodes, colour(sys.stdout), only, label=label)
     folder = cluster_objects.collection(cluster, "Pod")
     query: dict[str, Any] = {"container": "task", **({} if tail is None else {"tailLines": tail})}
     for pod in pods:

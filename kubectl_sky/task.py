@@ -134,6 +134,8 @@ def parse_all(
     if text is not None and not any(node.value for node in documents):
         raise TaskErrors([Problem(source, 1, 1, "", "the file is empty: no task in it", "add at least `run:`")])
     kind, header, documents = rules.split(documents, report)
+    if kind != "task":
+        overrides = replace(overrides, name=None)  # that is the whole one's
     drafts = [_Draft(node, overrides, base, report) for node in documents]
     problems = report.in_order()
     if problems:

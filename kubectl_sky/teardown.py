@@ -27,7 +27,7 @@ ORDER = (
 
 @dataclass(frozen=True)
 class Thing:
-    """One object of a task in the cluster."""
+    """One object of a task in the cluster, or of a whole job group."""
 
     kind: str
     task: str
@@ -36,6 +36,11 @@ class Thing:
     @property
     def name(self) -> str:
         return str(self.manifest["metadata"]["name"])
+
+    @property
+    def group(self) -> str:
+        """The job group that it belongs to, or ""."""
+        return (self.manifest["metadata"].get("labels") or {}).get(names.GROUP, "")
 
     @property
     def uid(self) -> str:
@@ -61,15 +66,18 @@ def find(cluster: Cluster) -> list[Thing]:
 
     def one(kind: str) -> list[Thing]:
         items = listed(cluster, kind, names.OURS)
-        return [Thing(kind, item["metadata"]["labels"].get(names.INSTANCE, ""), item) for item in items]
+        return [Thing(kind, names.whose(item["metadata"]["labels"]), item) for item in items]
 
     with ThreadPoolExecutor(len(COLLECTIONS)) as pool:
         return [thing for things in pool.map(one, ORDER) for thing in things]
 
 
 def chosen(things: Sequence[Thing], patterns: Sequence[str], everything: bool) -> list[Thing]:
-    """The objects of the tasks that names or globs choose."""
-    return [thing for thing in things if everything or matches(thing.task, patterns)]
+    """The objects of the tasks that names or globs choose; a job group's name stands for all of it."""
+    tasks = {thing.task for thing in things if thing.kind == "Job"}
+    groups = [name for name in patterns if name not in tasks]
+    members = {thing.task for thing in things if thing.group and matches(thing.group, groups)}
+    return [thing for thing in things if everything or matches(thing.task, patterns) or thing.task in members]
 
 
 def delete(cluster: Cluster, things: Sequence[Thing]) -> None:

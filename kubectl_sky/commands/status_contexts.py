@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
-
-from kubectl_sky.errors import ClusterFailure
 
 if TYPE_CHECKING:
     from kubectl_sky.api.connection import Connection
+    from kubectl_sky.kube import Cluster
     from kubectl_sky.output import Format
     from kubectl_sky.overview import Row
 
@@ -23,30 +21,21 @@ def show(
     form: Format,
     headers: bool,
 ) -> int:
-    """Prints the tasks of all contexts, asked side by side; 1 when none answers, or a name is nowhere."""
+    """Prints the tasks of all contexts, asked side by side; 1 when a name is nowhere. ClusterFailure: none answers."""
     from kubectl_sky import contexts
     from kubectl_sky.commands.status import Printer
     from kubectl_sky.globs import is_glob
     from kubectl_sky.overview import Board
 
-    def rows(board: Board) -> list[Row]:
+    def rows(cluster: Cluster) -> list[Row]:
+        board = Board(cluster, None if everywhere else cluster.namespace, selector)
         board.load()
         return board.rows(wanted)
 
-    clusters = contexts.several(connection, everywhere=True)
-    boards = [Board(one, None if everywhere else one.namespace, selector) for one in clusters]
-    found: list[Row] = []
-    away = []
-    with ThreadPoolExecutor(len(boards) or 1) as pool:
-        for board, answer in zip(boards, [pool.submit(rows, board) for board in boards], strict=True):
-            error = answer.exception()
-            if isinstance(error, ClusterFailure):
-                away.append(board.cluster.context)
-                print(f"context {board.cluster.context} is left out: {error.message}", file=sys.stderr)
-            else:
-                found += answer.result()
+    answers = contexts.asked(contexts.several(connection, everywhere=True), rows)
+    found = [row for _, there in answers for row in there]
     Printer(form, everywhere, headers, contexts=True).show(found)
     names = {row.name for row in found}
     if absent := [name for name in wanted if not is_glob(name) and name not in names]:
         print(f"error: there is no cluster {', '.join(absent)} in any context that answers", file=sys.stderr)
-    return 1 if absent or len(away) == len(boards) else 0
+    return 1 if absent else 0

@@ -34,6 +34,7 @@ class Place:
     of: int = 1
     tail: int | None = None
     only: int | None = None  # rank of the one node to be heard
+    label: str = ""  # what its lines begin with, where there are others beside it
     wait: bool = True  # for what comes yet
 
     def __str__(self) -> str:
@@ -43,7 +44,7 @@ class Place:
 def follow(cluster: Cluster, place: Place, progress: Progress) -> int:
     """Prints what it prints until it is over; its exit code, or that of Ctrl-C. Raises Failure when it fails."""
     try:
-        return _follow(cluster, place, progress)
+        return to_the_end(cluster, place, progress)
     except KeyboardInterrupt:
         progress.close()
         back = cluster.connection.command("jobs logs", str(place))
@@ -61,7 +62,8 @@ def follow_all(cluster: Cluster, places: Sequence[Place], progress: Progress) ->
     return 0
 
 
-def _follow(cluster: Cluster, place: Place, progress: Progress) -> int:
+def to_the_end(cluster: Cluster, place: Place, progress: Progress) -> int:
+    """The same, where Ctrl-C is somebody else's."""
     heard: set[str] = set()  # pods, by uid
     while True:
         found, now, head = _await(cluster, place, heard, progress)
@@ -70,7 +72,7 @@ def _follow(cluster: Cluster, place: Place, progress: Progress) -> int:
         if now.over or head is None:
             if not heard:
                 left = [pod for pod in found.pods if place.of == 1 or gang.rank(pod) == place.index]
-                reading.print_containers(cluster, left, nodes, place.tail, place.only)
+                reading.print_containers(cluster, left, nodes, place.tail, place.only, place.label)
             return conclude(cluster, place, now)
         heard.add(head["metadata"]["uid"])
         try:
@@ -117,7 +119,7 @@ def _one_pod(cluster: Cluster, place: Place, pod: str, nodes: int, progress: Pro
         return pod
 
     request: dict[str, Any] = {"op": "follow", "job": 1, "follow": place.wait, "tail": place.tail}
-    printer = Printer(nodes, colour(sys.stdout), place.only)
+    printer = Printer(nodes, colour(sys.stdout), place.only, label=place.label)
     follower = Follower(cluster, request, printer, _finder(there), talk.state, talk.trouble)
     try:
         return follower.run()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import choosing, cluster_objects, identity, launching, managed, names, podspec
@@ -31,8 +32,16 @@ name what is not needed in a .skyignore file at the top of the workdir;
 or keep a cluster for it: kubectl sky launch --down sends files of any size, and does not replace lost nodes"""
 
 
+@dataclass(frozen=True)
+class Load:
+    """What goes along with one Job: the packed files of each of its tasks, and what is for buckets."""
+
+    packed: tuple[bytes, ...]
+    uploads: collect.Files
+
+
 def launch(
-    cluster: Cluster, tasks: Sequence[Task], name: str, progress: Progress, ranks: int = 1, **env: str
+    cluster: Cluster, tasks: Sequence[Task], name: str, progress: Progress, ranks: int = 1
 ) -> tuple[Cluster, dict[str, Any]]:
     """Makes the Job of a task, of `ranks` times the same one, or of a pipeline's tasks.
 
@@ -40,30 +49,55 @@ def launch(
     """
     task, notes = (tasks[0], []) if len(tasks) == 1 else pipeline.joined(tasks)
     with ExitStack() as stack:
-        sources = [stack.enter_context(gitclone.fetched(one, progress)).task for one in tasks]
-        collected = [collect.collect(uploading.mounts(one)) for one in sources]
-        uploads = bucket_uploading.files(task if len(tasks) > 1 else sources[0])
-        packed = tuple(pack(files, progress) if files.mounts else b"" for files in collected)
-        if sum(map(len, packed)) > carried.LIMIT:
-            raise too_large(collected)
+        along = load(stack, tasks, progress, task if len(tasks) > 1 else None)
         chosen = choosing.choose(choosing.clusters(cluster, task), task)
         name = free(chosen.cluster, name)
-        options = Options(name, timeout=math.inf, managed=_told(tasks, name, ranks, env), recordings=packed)
-        job, _ = launching.make(chosen, options, identity.new_identity(), uploads, progress)
+        job = make(chosen, along, name, _told(tasks, name, ranks), progress)
     for note in notes:
         progress.line(note)
     return chosen.cluster, job
 
 
-def _told(tasks: Sequence[Task], name: str, ranks: int, env: Mapping[str, str]) -> Managed:
+def load(stack: ExitStack, tasks: Sequence[Task], progress: Progress, joint: Task | None = None) -> Load:
+    """Reads and packs the files; what was fetched for it goes with `stack`. UsageError: they are too large."""
+    sources = [stack.enter_context(gitclone.fetched(one, progress)).task for one in tasks]
+    collected = [collect.collect(uploading.mounts(one)) for one in sources]
+    uploads = bucket_uploading.files(joint or sources[0])
+    packed = tuple(pack(files, progress) if files.mounts else b"" for files in collected)
+    if sum(map(len, packed)) > carried.LIMIT:
+        raise too_large(collected)
+    return Load(packed, uploads)
+
+
+def make(chosen: choosing.Choice, along: Load, name: str, told: Managed, progress: Progress) -> dict[str, Any]:
+    """The Job, as the server has it. Raises Failure."""
+    options = Options(name, timeout=math.inf, managed=told, recordings=along.packed)
+    return launching.make(chosen, options, identity.new_identity(), along.uploads, progress)[0]
+
+
+def _told(tasks: Sequence[Task], name: str, ranks: int) -> Managed:
     at, serial = time.time(), len(tasks) > 1
-    told = [managed.told(name, one.resources, at, number, **env) for number, one in enumerate(tasks)]
+    specs = _specs(tasks, [managed.told(name, one.resources, at, number) for number, one in enumerate(tasks)])
+    called = tuple(one.name or "" for one in tasks) if serial else ()
+    return Managed(specs, len(tasks) if serial else ranks, serial, called)
+
+
+def told_of_group(tasks: Sequence[Task], group: str, jobs: Sequence[str], peers: Sequence[str]) -> list[Managed]:
+    """What each of them is told; `peers` are the host names of all."""
+    at = time.time()
+    told = [managed.told(job, task.resources, at) for job, task in zip(jobs, tasks, strict=True)]
+    for one in told:
+        one["env"]["SKYPILOT_JOBGROUP_NAME"] = group
+        one["peers"] = list(peers)
+    return [Managed((spec,), group=group) for spec in _specs(tasks, told)]
+
+
+def _specs(tasks: Sequence[Task], told: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """Of their jobs, as the agents want them."""
     ids = "\n".join(one["task_id"] for one in told)
     for one in told:
         one["env"]["SKYPILOT_TASK_IDS"] = ids
-    specs = [{**podspec.job_spec(one), "managed": said} for one, said in zip(tasks, told, strict=True)]
-    called = tuple(one.name or "" for one in tasks) if serial else ()
-    return Managed(tuple(specs), len(tasks) if serial else ranks, serial, called)
+    return tuple({**podspec.job_spec(one), "managed": said} for one, said in zip(tasks, told, strict=True))
 
 
 def pack(files: collect.Files, progress: Progress) -> bytes:

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import conversation, managed, names, queues
+from kubectl_sky import cluster_objects, conversation, managed, names, queues
+from kubectl_sky.api import pages
 from kubectl_sky.errors import Failure
 from kubectl_sky.jobs.following import Place
 from kubectl_sky.overview import CONTROLLER_UID, matches
@@ -34,16 +35,24 @@ class Row:
     now: managed.Outcome
     job: Object
     pod: str | None = None
+    context: str = ""
 
     def is_one_of(self, patterns: Sequence[str]) -> bool:
-        """Whether a name or glob means it: NAME all of its Job, NAME/INDEX one."""
-        return matches(self.place.name, patterns) or matches(self.name, patterns)
+        """Whether a name or glob means it: NAME all of its Job or of its job group, NAME/INDEX one."""
+        return any(matches(name, patterns) for name in (self.place.name, self.name, self.group))
+
+    @property
+    def group(self) -> str:
+        """The job group that it belongs to, or ""."""
+        return str(self.job["metadata"]["labels"].get(names.GROUP, ""))
 
     def document(self) -> dict[str, Any]:
         now = self.now
         return {
-            "name": self.name, "task": self.task or None, "resources": self.resources, "submitted": self.submitted,
-            "status": now.status, "recoveries": now.recoveries, "exitCode": now.exit, "reason": now.reason or None,
+            "name": self.name, "namespace": self.job["metadata"]["namespace"], "context": self.context,
+            "group": self.group or None, "task": self.task or None, "resources": self.resources,
+            "submitted": self.submitted, "status": now.status, "recoveries": now.recoveries, "exitCode": now.exit,
+            "reason": now.reason or None,
             "started": now.started, "ended": now.ended,
         }  # fmt: skip
 
@@ -63,24 +72,27 @@ def _states(cluster: Cluster, pods: Sequence[str]) -> dict[str, Object]:
 
 def rows(cluster: Cluster, patterns: Sequence[str] = ()) -> list[Row]:
     """Newest last. Raises Failure."""
-    jobs = _all(cluster, f"/apis/batch/v1/namespaces/{cluster.namespace}/jobs", SELECTOR)
+    jobs = _all(cluster, "Job", SELECTOR)
     wanted = [pattern.partition("/")[0] for pattern in patterns]
-    found = [job for job in jobs if not wanted or matches(job["metadata"]["name"], wanted)]
+    found = [job for job in jobs if not wanted or any(matches(name, wanted) for name in _called(job))]
     pods: dict[str, list[Object]] = {}
     if found:
-        for pod in _all(cluster, f"/api/v1/namespaces/{cluster.namespace}/pods", names.OURS):
+        for pod in _all(cluster, "Pod", names.OURS):
             pods.setdefault((pod["metadata"].get("labels") or {}).get(CONTROLLER_UID, ""), []).append(pod)
     found.sort(key=lambda job: (job["metadata"].get("creationTimestamp", ""), job["metadata"]["name"]))
-    listed = [one for job in found for one in of_job(job, pods.get(job["metadata"]["uid"], []))]
+    listed = [one for job in found for one in of_job(job, pods.get(job["metadata"]["uid"], []), cluster.context)]
     return list(_asked(cluster, [one for one in listed if not patterns or one.is_one_of(patterns)]))
 
 
-def _all(cluster: Cluster, path: str, selector: str) -> list[Object]:
-    items: list[Object] = cluster.get(path, labelSelector=selector)["items"]
-    return items
+def _called(job: Object) -> tuple[str, str]:
+    return job["metadata"]["name"], job["metadata"]["labels"].get(names.GROUP, "")
 
 
-def of_job(job: Object, pods: Sequence[Object]) -> list[Row]:
+def _all(cluster: Cluster, kind: str, selector: str) -> list[Object]:
+    return pages.everything(cluster, cluster_objects.collection(cluster, kind), labelSelector=selector)[0]
+
+
+def of_job(job: Object, pods: Sequence[Object], context: str = "") -> list[Row]:
     """A row for each of its jobs."""
     metadata, annotations = job["metadata"], job["metadata"].get("annotations") or {}
     count, _, names_ = managed.fan(job)
@@ -90,7 +102,8 @@ def of_job(job: Object, pods: Sequence[Object]) -> list[Row]:
         task = names_[index] if index < len(names_) else annotations.get("kubectl-sky/task-name", "")
         resources = annotations.get("kubectl-sky/resources", "")
         now, pod = managed.outcome(job, pods, (), index), managed.is_up(pods, index)
-        found.append(Row(str(place), place, task, resources, metadata.get("creationTimestamp", ""), now, job, pod))
+        submitted = metadata.get("creationTimestamp", "")
+        found.append(Row(str(place), place, task, resources, submitted, now, job, pod, context))
     return found
 
 

@@ -48,7 +48,8 @@ SHORT_LINGER_SECONDS = 3.0  # of a managed job, whose end is noted in its pod
 class Agent:
     def __init__(self, task):
         self.task = task
-        nodes = [Node(rank, task["name"]) for rank in range(task["num_nodes"])]
+        domain = task.get("domain") or task["name"]
+        nodes = [Node(rank, task["name"], domain) for rank in range(task["num_nodes"])]
         self.queue = Queue(nodes, task)
         self.idle = Idle(nodes, task.get("autostop"))
         self.changed = self.queue.changed

@@ -15,6 +15,7 @@ import time
 ENV = "SKY_GANG_SECONDS"  # of the task's container, where there are others: from one time to the next, on average
 NODES = "SKY_GANG_NODES"
 REPLACED = "SKY_REPLACED"  # how many pods before this one were in its place when all nodes had been there; or ""
+BEFORE = "SKY_BEFORE"  # of our own container in a job group: how many pods were in this one's place before it; or ""
 LET_GO = 217
 TAKEN = 218  # of a pod that was taken away (deleted, evicted, its node drained): its Job makes it again
 MANAGED = "SKY_MANAGED"  # of the task's container, where it is a managed job's

@@ -6,6 +6,8 @@ nodes that stayed is ended first, and the files that came with the task are put 
 
 import json
 import os
+import socket
+import time
 
 import deliver
 import gang
@@ -17,6 +19,7 @@ from job import Job, contract
 RESERVED = (gang.LET_GO, gang.TAKEN, 137, 255)
 LONGEST_PAUSE = 60.0  # s between two attempts; the first are 1, 2, 4... s apart
 LOST = "lost"
+PEERS_SECONDS = 300.0  # until the others of a job group have their names; then it begins without them
 INDEX = "JOB_COMPLETION_INDEX"  # variable of all containers of the Job's pods
 NOTED = ("status", "exit", "reason", "rank", "restarts", "started", "ended")
 
@@ -25,6 +28,13 @@ def last_words(state):
     """How it ended, for the pod's status: at most 4096 bytes."""
     kept = {name: state.get(name) for name in NOTED}
     return json.dumps(dict(kept, reason=(kept["reason"] or "")[:1000] or None))
+
+
+def _resolves(host):
+    try:
+        return bool(socket.getaddrinfo(host, None))
+    except OSError:
+        return False
 
 
 def brought(told):
@@ -50,6 +60,8 @@ class ManagedJob(Job):
         self.again = False
         self.lost = None  # rank of a node that went away during this attempt
         self.managed = spec.get("managed")
+        # a pod that was made again: others may have ended meanwhile
+        self.alone = os.environ.get(gang.BEFORE, "") not in ("", "0")
         if state is None:
             self.set(restarts=0, attempt=None)
 
@@ -79,6 +91,7 @@ class ManagedJob(Job):
                 self.set(reason="waiting for node %d" % node.rank)
                 if self.final:
                     return False
+        self._meet()
         self.ending = None
         nodes = [node for node, _ in self.places]
         # one that begins here knows nothing of what an agent before it had started on nodes that stayed
@@ -99,6 +112,15 @@ class ManagedJob(Job):
             self._pause(1.0)
             return False
         return not self.final
+
+    def _meet(self):
+        """Waits, once, until the others of its job group are found by their names."""
+        until = time.monotonic() + PEERS_SECONDS
+        for host in [] if self.alone else self.managed.get("peers", ()):
+            while not (_resolves(host) or self.final or time.monotonic() > until):
+                self.set(reason="waiting for %s of its job group" % host)
+                self._pause(0.5)
+        self.alone = True
 
     def part_name(self, phase):
         return "%d.%s@%s" % (self.number, phase, self.state["attempt"])

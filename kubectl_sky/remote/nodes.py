@@ -32,9 +32,9 @@ class Lost(Exception):
 
 
 class Node:
-    def __init__(self, rank, task):
+    def __init__(self, rank, task, domain):
         self.rank = rank
-        self.host = "%s-%d.%s" % (task, rank, task)
+        self.host = "%s-%d.%s" % (task, rank, domain)
         self.path = wire.node_socket(rank)
         self.info = None
         self.up = threading.Event()

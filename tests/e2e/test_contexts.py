@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -136,6 +137,35 @@ def test_verbs_find_the_context_that_has_a_name(two: Two) -> None:
     down = two.sky.ok("down", "-y", "near", "far")
     assert down.out == "near is down\nfar is down\n", down
     assert not two.here.pods("near") and not two.there.pods("far")
+
+
+def test_managed_jobs_of_all_contexts(two: Two) -> None:
+    small = ("-d", "--cpus", "0.1", "--memory", "0.2")
+    two.sky.ok("jobs", "launch", *small, "--name", "near", "--context", "here", "--", "echo near")
+    two.sky.ok("jobs", "launch", *small, "--name", "far", "--context", "t*", "--context", "here", "--", "echo far")
+    assert two.there.pods("far") and not two.here.pods("far"), "the order of --context is that of preference"
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never says a word
+        config = json.loads(Path(two.sky.kubeconfig).read_text())
+        config["clusters"][-1]["cluster"]["server"] = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        Path(two.sky.kubeconfig).write_text(json.dumps(config))
+        began = time.monotonic()
+        seen = two.sky.ok("jobs", "queue", "--all-contexts")
+        assert time.monotonic() - began < 3 + 2, "an away context costs 3 s, and the start of the program"
+        assert "context dead is left out" in seen.err, seen
+    table = [line.split()[:2] for line in seen.out.splitlines()]
+    assert table == [["CONTEXT", "NAME"], ["here", "near"], ["there", "far"]], seen
+    several = ("--context", "there", "--context", "here")
+    [row] = json.loads(two.sky.ok("jobs", "queue", "far", *several, "-o", "json").out)["items"]
+    assert (row["context"], row["namespace"]) == ("there", two.sky.namespace), row
+    assert two.sky.ok("jobs", "logs", "far").out == "far\n"
+    assert two.sky.ok("jobs", "logs", *several).out == "far\n", "the newest of all"
+    absent = two.sky.run("jobs", "logs", "gone")
+    assert absent.code == 1 and "no managed job 'gone' in contexts here, there" in absent.err, absent
+    two.sky.ok("jobs", "launch", *small, "--name", "far", "--context", "here", "--", "sleep 600")
+    both = two.sky.run("jobs", "cancel", "far")
+    assert both.code == 2 and "far is in several contexts: here, there" in both.err, both
+    assert f"kubectl sky jobs cancel -n {two.sky.namespace} --context here far" in both.err, both
+    assert two.sky.ok("jobs", "cancel", "far", "--context", "here").out == "far is cancelled\n"
 
 
 def test_nothing_anywhere_can_run_it(two: Two) -> None:

@@ -33,7 +33,7 @@ def rows(sky: Sky, *names: str) -> dict[str, dict[str, Any]]:
 
 
 def status(sky: Sky, name: str) -> str:
-    return str(rows(sky, name).get(name, {}).get("status"))
+    return str(rows(sky).get(name, {}).get("status"))
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +175,52 @@ def test_a_pipeline_goes_on_without_a_client(sky: Sky, storage: None, tmp_path: 
     failed = here.run("jobs", "launch", "--env", "CODE=3", "pipe.yaml")
     assert failed.code == 3 and "pipe-2/0 failed: exit code 3" in failed.err, failed
     eventually("what comes after is shown so", lambda: status(sky, "pipe-2/1") == "CANCELLED")
+
+
+GROUP = """\
+name: talk
+execution: parallel
+---
+name: server
+resources: {cpus: 0.1, memory: 0.2}
+run: |
+  echo asked > page; python3 -m http.server 8000 >/dev/null 2>&1 & pid=$!
+  while ! [ -e /tmp/stop ]; do sleep 0.2; done; kill $pid; exit 3
+---
+name: client
+num_nodes: 2
+resources: {cpus: 0.1, memory: 0.2}
+run: |
+  [ $SKYPILOT_NODE_RANK = 1 ] || getent hosts client-1.$SKYPILOT_JOBGROUP_NAME | wc -l
+  ask="import urllib.request as u; print(u.urlopen('http://server-0.$SKYPILOT_JOBGROUP_NAME:8000/page').read())"
+  until python3 -c "$ask" 2>/dev/null; do sleep 0.3; done
+"""
+
+
+def test_a_group_runs_side_by_side_and_finds_itself_by_names(sky: Sky, tmp_path: Path) -> None:
+    (tmp_path / "group.yaml").write_text(GROUP)
+    follower = sky.start("jobs", "launch", str(tmp_path / "group.yaml"))
+    eventually("the client has ended", lambda: status(sky, "client") == "SUCCEEDED")
+    shown = rows(sky, "talk")
+    assert shown["server"]["status"] == "RUNNING", "one that ended leaves the others alone"
+    assert {one["group"] for one in shown.values()} == {"talk"}
+    # the names are taken as long as it goes on
+    again = sky.run("jobs", "launch", "-d", str(tmp_path / "group.yaml"))
+    assert again.code == 2 and "talk is there already: server goes on" in again.err, again
+    sky.ok("ssh", "server", "touch", "/tmp/stop")
+    out, err = follower.communicate(timeout=60)
+    assert follower.returncode == 3 and "1 of the 2 jobs of talk did not succeed" in err, err
+    assert sorted(out.split("\n")) == sorted(
+        [
+            "",
+            "(client, head, rank=0) 1",
+            *[f"(client, {node}) b'asked\\n'" for node in ("head, rank=0", "worker1, rank=1")],
+        ]
+    )
+    later = sky.run("jobs", "logs", "talk")
+    assert later.code == 3 and sorted(later.out.split("\n")) == sorted(out.split("\n")), later
+    assert "talk is down" in sky.ok("down", "talk").out
+    assert not [one for one in sky.objects() if "server" in one or "client" in one or "talk" in one]
 
 
 @pytest.mark.heavy

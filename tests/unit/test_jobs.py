@@ -1,16 +1,17 @@
-"""How managed jobs are, from the objects of a cluster; and what the tasks of a pipeline must have in common."""
+"""How managed jobs are, from the objects of a cluster; and what the tasks of a pipeline must have in common; groups."""
 
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
-from kubectl_sky import managed
+from kubectl_sky import leftovers, managed, names, teardown
 from kubectl_sky import task as tasks
-from kubectl_sky.errors import TaskErrors
-from kubectl_sky.jobs import pipeline
+from kubectl_sky.errors import TaskErrors, UsageError
+from kubectl_sky.jobs import grouping, launching, pipeline
 from kubectl_sky.remote import gang as in_pod
 
 Object = dict[str, Any]
@@ -129,3 +130,58 @@ def test_tasks_whose_pods_differ_are_refused_at_their_place(second: str, field: 
     with pytest.raises(TaskErrors) as error:
         pipeline.joined(parsed("run: a\nresources: {accelerators: H100}", second))
     assert field in str(error.value.message) and "p.yaml:" in str(error.value.message)
+
+
+# -- job groups -------------------------------------------------------------------------------------------------------
+
+GROUP = """\
+name: Big_One
+execution: parallel
+---
+name: trainer
+num_nodes: 2
+run: train
+---
+name: eval_a
+run: eval
+"""
+
+
+def test_the_jobs_of_a_group_know_each_other() -> None:
+    file, _ = tasks.parse_all(GROUP, "g.yaml", tasks.Overrides(name="other"))
+    assert [one.name for one in file.tasks] == ["trainer", "eval_a"]  # --name is the group's
+    group = grouping.called(str(file.name), file.tasks)
+    assert group == grouping.Group("big-one", ("trainer", "eval-a"))
+    hosts = grouping.hosts(group, file.tasks)
+    assert hosts == ["trainer-0.big-one", "trainer-1.big-one", "eval-a-0.big-one"]
+    told = launching.told_of_group(file.tasks, group.name, group.jobs, hosts)
+    for one in told:
+        (spec,) = one.jobs
+        assert spec["managed"]["peers"] == hosts
+        assert spec["managed"]["env"]["SKYPILOT_JOBGROUP_NAME"] == "big-one"
+        assert len(spec["managed"]["env"]["SKYPILOT_TASK_IDS"].split("\n")) == 2
+        assert one.labels()[names.GROUP] == "big-one"
+
+
+@pytest.mark.parametrize("other", ["big_one", "Trainer"])
+def test_a_name_that_is_there_twice_is_refused(other: str) -> None:
+    file, _ = tasks.parse_all(GROUP.replace("eval_a", other), "g.yaml")
+    with pytest.raises(UsageError, match="is there twice"):
+        grouping.called(str(file.name), file.tasks)
+
+
+def thing(kind: str, name: str, task: str, group: str = "", **metadata: Any) -> teardown.Thing:
+    labels = {names.INSTANCE: task, **({names.GROUP: group} if group else {})}
+    about = {"name": name, "uid": f"{kind}-{name}", "labels": labels, "creationTimestamp": AT.format(0), **metadata}
+    return teardown.Thing(kind, names.whose(labels), {"metadata": about})
+
+
+def test_a_groups_name_stands_for_all_of_it_but_not_for_a_task_of_that_name() -> None:
+    service = thing("Service", "g", names.group_instance("g"), "g")
+    members = [thing("Job", "a", "a", "g"), thing("Secret", "a-sky", "a"), thing("Job", "b", "b", "g")]
+    other = thing("Job", "c", "c")
+    assert teardown.chosen([service, *members, other], ["g"], False) == [service, *members]
+    assert teardown.chosen([service, *members, other], ["a"], False) == members[:2]
+    now, age = datetime(2026, 1, 2, tzinfo=timezone.utc), timedelta(minutes=10)
+    assert not leftovers.of([service, *members, members[1]], now, age)
+    assert [str(one.thing) for one in leftovers.of([service, other], now, age)] == ["service/g"]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kubectl_sky.errors import Failure, UsageError
 from kubectl_sky.output import near
+
+if TYPE_CHECKING:
+    from kubectl_sky.kube import Cluster
 
 
 def cancel(
@@ -28,13 +32,19 @@ def cancel(
       kubectl sky jobs cancel 'sweep-*'
       kubectl sky jobs cancel -a
     """
-    from kubectl_sky import kube
-    from kubectl_sky.jobs import cancelling, listing
+    from kubectl_sky import finding
 
     wanted = [*(names or ()), *([given] if given else ())]
     if everything == bool(wanted):
         raise UsageError("which jobs?", "give names, or --all; kubectl sky jobs queue lists them")
-    cluster = kube.connect(ctx.obj)
+    for cluster, some in finding.grouped(ctx.obj, "jobs cancel", wanted, finding.Kind.JOB):
+        _cancel(cluster, some, everything)
+    return 0
+
+
+def _cancel(cluster: Cluster, wanted: Sequence[str], everything: bool) -> None:
+    from kubectl_sky.jobs import cancelling, listing
+
     every = listing.rows(cluster)
     found = every if everything else [row for row in every if row.is_one_of(wanted)]
     live = [row for row in found if not row.now.over]
@@ -51,4 +61,3 @@ def cancel(
         raise Failure(f"there is no managed job {absent[0]!r} in namespace {cluster.namespace}", near(absent[0], known))
     if everything and not live:
         print("No managed job waits or runs.", file=sys.stderr)
-    return 0

@@ -46,7 +46,7 @@ def launch(
       kubectl sky jobs launch -d --name sweep --env LR=0.1 task.yaml
       kubectl sky jobs queue
     """
-    from kubectl_sky import kube, planning
+    from kubectl_sky import contexts, planning
     from kubectl_sky.jobs import following, launching, listing
     from kubectl_sky.output import Progress
 
@@ -57,10 +57,10 @@ def launch(
     file = read_tasks(entry, flags)
     tasks = [configured(task, config) for task in file.tasks]
     check(tasks, file, num_jobs)
-    cluster = kube.connect(ctx.obj)
+    cluster = contexts.first(ctx.obj)
     cluster.kubectl()  # first: nothing is made where it is missing
     if file.kind == "group":
-        return launch_group(cluster, file, tasks)
+        return launch_group(cluster, flags.name or str(file.name), tasks, detach)
     first = tasks[0] if len(tasks) == 1 else replace(tasks[0], name=flags.name or file.name)
     name = planning.name_of(first, None)
     with Progress(f"Launching {name}") as progress:
@@ -91,16 +91,16 @@ def check(tasks: Sequence[Task], file: TaskFile, num_jobs: int) -> None:
         raise UsageError(text, "leave it out, and end them with kubectl sky jobs cancel")
 
 
-def launch_group(cluster: Cluster, file: TaskFile, tasks: Sequence[Task]) -> int:
+def launch_group(cluster: Cluster, name: str, tasks: Sequence[Task], detach: bool) -> int:
     """The jobs of a group, side by side."""
-    from kubectl_sky import planning
-    from kubectl_sky.jobs import launching
+    from kubectl_sky.jobs import grouping, listing, together
     from kubectl_sky.output import Progress
 
-    for task in tasks:
-        name = planning.name_of(replace(task, name=f"{file.name}-{task.name}"), None)
-        with Progress(f"Launching {name}") as progress:
-            _, job = launching.launch(cluster, [task], name, progress, SKYPILOT_JOBGROUP_NAME=str(file.name))
-            progress.line(f"Managed job {job['metadata']['name']} is made; it goes on without this machine")
-    print(f"See them: {cluster.connection.command('jobs queue', repr(f'{file.name}-*'))}", file=sys.stderr)
-    return 0
+    group = grouping.called(name, tasks)
+    with Progress(f"Launching {group.name}") as progress:
+        cluster, jobs = grouping.launch(cluster, tasks, group, progress)
+        progress.line(f"Managed jobs {', '.join(group.jobs)} are made; they go on without this machine")
+    if detach:
+        print(f"See them: {cluster.connection.command('jobs logs', group.name)}", file=sys.stderr)
+        return 0
+    return together.follow(cluster, group.name, [row.place for job in jobs for row in listing.of_job(job, ())])

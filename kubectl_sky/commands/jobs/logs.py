@@ -15,7 +15,7 @@ from kubectl_sky.errors import Failure, UsageError
 def logs(
     ctx: typer.Context,
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="The job, or NAME/INDEX (default: the newest)")
+        str | None, typer.Argument(metavar="[NAME]", help="The job, NAME/INDEX, or a job group (default: the newest)")
     ] = None,
     follow: FOLLOW = True,
     tail: TAIL = None,
@@ -30,16 +30,25 @@ def logs(
       kubectl sky jobs logs train
       kubectl sky jobs logs train --no-follow --tail 100
     """
-    from kubectl_sky import kube, managed
-    from kubectl_sky.jobs import following, listing
+    from kubectl_sky import contexts, finding, managed
+    from kubectl_sky.jobs import following, listing, together
     from kubectl_sky.output import Progress
 
-    cluster = kube.connect(ctx.obj)
-    rows = listing.rows(cluster, [name] if name else ())
+    if name:
+        looked = [finding.cluster(ctx.obj, "jobs logs", [name], finding.Kind.JOB)]
+    else:
+        looked = contexts.several(ctx.obj)
+    asked = contexts.asked(looked, lambda one: listing.rows(one, [name] if name else ()))
+    # of several the one with the newest job
+    cluster, rows = max(asked, key=lambda one: one[1][-1].submitted if one[1] else "")
     if not rows:
         text = f"there is no managed job {name!r}" if name else "there are no managed jobs"
         raise Failure(f"{text} in namespace {cluster.namespace}", cluster.connection.command("jobs queue"))
     chosen = [row for row in rows if row.place.name == rows[-1].place.name]
+    grouped = rows[-1].group and all(row.group == rows[-1].group for row in rows) and name == rows[-1].group
+    if grouped:
+        places = [replace(row.place, tail=tail, only=node, wait=follow) for row in rows]
+        return together.follow(cluster, rows[-1].group, places)
     if not name:
         print(f"The newest job: {chosen[0].place.name}", file=sys.stderr)
     if len(chosen) > 1 and not managed.fan(chosen[0].job)[1]:
