@@ -8,30 +8,28 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import cli
 
 if TYPE_CHECKING:
     from kubectl_sky.api.connection import Connection
-
-Words = list[tuple[str, str]]  # candidates, each with a description or ""
+    from kubectl_sky.live_words import Words
 
 # Cobra's directives; 8 and 16 name endings, folders
 FILES, NO_SPACE, NO_FILES, ENDINGS, FOLDERS = 0, 2 | 4, 4, 8, 16
-PATIENCE = "2s"  # for the cluster: the user waits with a finger on the tab key
 
 # what follows a verb: of the first word, and of each after it
-NAMES, JOBS, TASK, EITHER, PATHS, NOTHING = "names", "jobs", "task", "a task or a name", "paths", "nothing"
+NAMES, MANAGED, JOBS, TASK = "names", "managed jobs", "jobs", "task"
+EITHER, PATHS, NOTHING = "a task or a name", "paths", "nothing"
 ARGUMENTS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("status", "queue", "stop", "start", "down", "autostop", "cost-report"), (NAMES, NAMES)),
     **dict.fromkeys(("exec",), (NAMES, TASK)),
     **dict.fromkeys(("logs", "cancel", "attach"), (NAMES, JOBS)),
     **dict.fromkeys(("ssh", "code", "port-forward", "explain"), (NAMES, NOTHING)),
     **dict.fromkeys(("launch", "render", "jobs launch"), (TASK, NOTHING)),
-    **dict.fromkeys(("jobs queue", "jobs cancel"), (NAMES, NAMES)),
-    "jobs logs": (NAMES, NOTHING),
+    **dict.fromkeys(("jobs queue", "jobs cancel"), (MANAGED, MANAGED)),
+    "jobs logs": (MANAGED, NOTHING),
     "validate": (TASK, TASK),
     "dev": (EITHER, TASK),
     **dict.fromkeys(("cp", "rsync"), (PATHS, PATHS)),
@@ -78,6 +76,8 @@ def _without_values(arguments: list[str], given: list[str], own: dict[str, bool]
 
 
 def _argument(verb: str, given: list[str], at: str, scan: cli.Scan) -> tuple[Words, int]:
+    from kubectl_sky import live_words
+
     first, later = ARGUMENTS.get(verb, (NOTHING, NOTHING))
     kind = later if given else first
     connection = scan.connection()
@@ -85,14 +85,15 @@ def _argument(verb: str, given: list[str], at: str, scan: cli.Scan) -> tuple[Wor
         return [("yaml", ""), ("yml", "")], ENDINGS
     if kind == PATHS:
         return ([], FILES) if "/" in at or at.startswith((".", "~")) else (
-            [(f"{name}:", text) for name, text in _names(connection)], NO_SPACE
+            [(f"{name}:", text) for name, text in live_words.tasks(connection)], NO_SPACE
         )  # fmt: skip
     if kind == EITHER:
-        return _names(connection), FILES  # without a name that fits, the shell takes files
+        return live_words.tasks(connection), FILES  # without a name that fits, the shell takes files
     if kind == JOBS:
-        return _jobs(connection, given[0]), NO_FILES
-    if kind == NAMES:
-        return [one for one in _names(connection) if one[0] not in given], NO_FILES
+        return live_words.jobs(connection, given[0]), NO_FILES
+    if kind in (NAMES, MANAGED):
+        found = live_words.tasks(connection, kind == MANAGED)
+        return [one for one in found if one[0] not in given], NO_FILES
     return [], NO_FILES if kind == NOTHING and verb not in ARGUMENTS else FILES
 
 
@@ -120,23 +121,27 @@ def _connection_flag(scan: cli.Scan, before: list[str]) -> str | None:
 
 
 def _connection_value(scan: cli.Scan, before: list[str], field: str) -> tuple[Words, int]:
+    from kubectl_sky import live_words
+
     scan.after_verb(before[:-1], {}, None)  # what was said of the connection so far
     connection = scan.connection()
     values: dict[str, Callable[[Connection], Words]] = {
-        "namespace": _namespaces,
-        "context": _contexts,
+        "namespace": live_words.namespaces,
+        "context": live_words.contexts,
         "colour": lambda _: [(when, "") for when in ("auto", "always", "never")],
     }
     return (values[field](connection), NO_FILES) if field in values else ([], FILES)
 
 
 def _value(flag: str, scan: cli.Scan) -> tuple[Words, int]:
+    from kubectl_sky import live_words
+
     if flag in (values := _values()):
         return [(value, "") for value in values[flag]], NO_FILES
     if flag in ("-c", "--cluster-name"):
-        return _names(scan.connection()), NO_FILES
+        return live_words.tasks(scan.connection()), NO_FILES
     if flag in ("--gpus", "--gpu"):
-        return _gpus(scan.connection()), NO_FILES
+        return live_words.gpus(scan.connection()), NO_FILES
     return [], FOLDERS if flag == "--workdir" else FILES
 
 
@@ -150,48 +155,3 @@ def _values() -> dict[str, Sequence[str]]:
         "--expose": ports.WAYS,
         **dict.fromkeys(("-o", "--output"), ("wide", "json", "yaml", "name")),
     }
-
-
-# -- what the cluster says ------------------------------------------------------------------------------------------
-
-
-def _cluster(connection: Connection) -> Any:
-    from kubectl_sky import kube
-
-    return kube.connect(replace(connection, request_timeout=PATIENCE))
-
-
-def _names(connection: Connection) -> Words:
-    from kubectl_sky import cluster_objects, names
-
-    cluster = _cluster(connection)
-    jobs = cluster_objects.listed(cluster, "Job", names.OURS)
-    told = [(job["metadata"]["name"], job["metadata"].get("annotations") or {}) for job in jobs]
-    return sorted((name, notes.get("kubectl-sky/resources", "")) for name, notes in told)
-
-
-def _jobs(connection: Connection, name: str) -> Words:
-    from kubectl_sky import queues
-
-    (found,) = queues.read(_cluster(connection), [name])
-    return [(str(job["id"]), f"{job['status']} {job['name'] or ''}".rstrip()) for job in reversed(found.jobs)]
-
-
-def _namespaces(connection: Connection) -> Words:
-    found = _cluster(connection).get("/api/v1/namespaces")["items"]
-    return [(one["metadata"]["name"], "") for one in found]
-
-
-def _contexts(connection: Connection) -> Words:
-    from kubectl_sky.api import kubeconfig
-
-    return [(name, "") for name in kubeconfig.contexts(connection)]
-
-
-def _gpus(connection: Connection) -> Words:
-    from kubectl_sky import gpus
-    from kubectl_sky.capacity import inventory
-
-    cluster = _cluster(connection)
-    there = gpus.listing(cluster.context, inventory.read(cluster, with_pods=False))
-    return [(kind.name, "") for kind in there.kinds]

@@ -151,6 +151,11 @@ def test_managed_jobs_of_all_contexts(two: Two) -> None:
         began = time.monotonic()
         seen = two.sky.ok("jobs", "queue", "--all-contexts")
         assert time.monotonic() - began < 3 + 2, "an away context costs 3 s, and the start of the program"
+        words = ["__complete", "-n", two.sky.namespace, "jobs", "logs", ""]
+        argv = [*two.sky.argv()[:-2], *words]
+        done = subprocess.run(argv, env=two.sky.environment(), text=True, capture_output=True, timeout=20)
+        assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["far", "near", ":4"], done
+        assert "in there" in done.stdout and not done.stderr, done
         assert "context dead is left out" in seen.err, seen
     table = [line.split()[:2] for line in seen.out.splitlines()]
     assert table == [["CONTEXT", "NAME"], ["here", "near"], ["there", "far"]], seen
