@@ -8,9 +8,10 @@ import select
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky.errors import ClusterFailure
+from kubectl_sky.errors import ApiError, ClusterFailure
 from kubectl_sky.remote import wire
 
 if TYPE_CHECKING:
@@ -26,6 +27,17 @@ class Broken(ClusterFailure):
 
 class Away(Broken):
     """The pod is gone, and another comes by itself, maybe in hours: the task is in a queue again."""
+
+
+@contextmanager
+def away_is_broken() -> Iterator[None]:
+    """An API server that does not answer is a broken connection, too: both are tried again."""
+    try:
+        yield
+    except ClusterFailure as error:
+        if isinstance(error, Broken) or (isinstance(error, ApiError) and error.status < 500):
+            raise
+        raise Broken(error.message) from None
 
 
 class _Pipe:

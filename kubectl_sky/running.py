@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import time
@@ -11,11 +12,11 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import cluster_objects, gang
-from kubectl_sky.conversation import Away, Broken
+from kubectl_sky.conversation import Away, Broken, away_is_broken
 from kubectl_sky.diagnosis import containers, kueue, why
 from kubectl_sky.diagnosis.hints import located
 from kubectl_sky.diagnosis.state import COMPLETED, FAILED, QUEUED, REPLACED, STOPPED, TERMINATING, UP, State
-from kubectl_sky.errors import EXIT_FAILURE, EXIT_INTERRUPT, ApiError, ClusterFailure, Failure
+from kubectl_sky.errors import EXIT_FAILURE, EXIT_INTERRUPT, ClusterFailure, Failure
 from kubectl_sky.follow import Follower, Printer
 from kubectl_sky.output import Progress, colour, duration
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 SIGNALS = (128 + signal.SIGKILL, 128 + signal.SIGTERM)
 OVER = (FAILED, COMPLETED, STOPPED, TERMINATING)
+UNREACHED_SECONDS = 60.0  # of a node whose containers run
 LACKS = "launch it again, which brings the new pod its files and its setup"
 
 
@@ -37,12 +39,8 @@ class Head:
         if self.first:
             pod, self.first = self.first, None
             return pod
-        try:
+        with away_is_broken():
             found = cluster_objects.pods(self.cluster, self.name)
-        except ClusterFailure as error:
-            if isinstance(error, ApiError) and error.status < 500:
-                raise
-            raise Broken(error.message) from None
         if found and gang.rank(found[0]) == 0 and task_up(found[0]):
             return str(found[0]["metadata"]["name"])
         state = explain(self.cluster, self.name)
@@ -145,9 +143,7 @@ def follow(
         watch(state)
 
     printer = Printer(nodes, colour(sys.stdout), only)
-    follower = Follower(
-        cluster, request, printer, head, told, talk.trouble, lambda state: _alive(cluster, name, state), talk.away
-    )
+    follower = Follower(cluster, request, printer, head, told, talk.trouble, Waiting(cluster, name), talk.away)
     try:
         state = follower.run()
         while _queued_again(cluster, name, state):
@@ -178,13 +174,32 @@ def _queued_again(cluster: Cluster, name: str, state: dict[str, Any]) -> bool:
     return explain(cluster, name).reason == QUEUED
 
 
-def _alive(cluster: Cluster, name: str, state: dict[str, Any]) -> None:
-    """A job that waits for a node whose container has ended would wait for ever. Raises ClusterFailure."""
-    if state.get("status") == "PENDING" and "waiting for node" in (state.get("reason") or ""):
-        found = why.read(cluster, name)
+class Waiting:
+    """Looks after a job that waits for a node, which may be for ever. Raises ClusterFailure when it is."""
+
+    def __init__(self, cluster: Cluster, name: str):
+        self.cluster, self.name, self.since = cluster, name, math.inf
+
+    def __call__(self, state: dict[str, Any]) -> None:
+        if state.get("status") != "PENDING" or "waiting for node" not in (state.get("reason") or ""):
+            self.since = math.inf
+            return
+        found = why.read(self.cluster, self.name)
         if found.job and found.state.phase in OVER:
-            now = _located(why.explain(cluster, found).state, cluster)
-            raise ClusterFailure(f"{name} is over: {now.message or now.reason}", now.hint, exit_code(now, EXIT_FAILURE))
+            now = _located(why.explain(self.cluster, found).state, self.cluster)
+            text = f"{self.name} is over: {now.message or now.reason}"
+            raise ClusterFailure(text, now.hint, exit_code(now, EXIT_FAILURE))
+        there = bool(found.pods) and found.state.phase == UP and all(map(task_up, found.pods))
+        self.since = min(self.since, time.monotonic()) if there else math.inf
+        if time.monotonic() - self.since > UNREACHED_SECONDS:
+            raise _unreached(self.cluster, self.name, state)
+
+
+def _unreached(cluster: Cluster, name: str, state: dict[str, Any]) -> ClusterFailure:
+    nodes = state["reason"].rpartition("waiting for ")[2]
+    text = f"job {state['id']} is waiting for {nodes}, which is up, but node 0 of {name} does not reach it"
+    hint = "node 0 needs the others' names and their port 2222 (network policies, DNS: docs/admin.md);"
+    return ClusterFailure(text, f"{hint}\nthen {cluster.connection.command('down', name)}, and launch it again")
 
 
 def conclude(cluster: Cluster, name: str, state: dict[str, Any], nodes: int, followed: bool = True) -> int:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import cluster_objects, gang, managed, reading, running
-from kubectl_sky.conversation import Broken
+from kubectl_sky.conversation import Broken, away_is_broken
 from kubectl_sky.diagnosis import why
-from kubectl_sky.errors import EXIT_FAILURE, EXIT_INTERRUPT, ApiError, ClusterFailure, Failure
+from kubectl_sky.errors import EXIT_FAILURE, EXIT_INTERRUPT, ClusterFailure, Failure
 from kubectl_sky.follow import Follower, Printer
 from kubectl_sky.output import Progress, colour, duration
 
@@ -114,13 +114,14 @@ def _one_pod(cluster: Cluster, place: Place, pod: str, nodes: int, progress: Pro
     talk = running.Talk(progress, nodes)
 
     def there() -> str:
-        if managed.is_up(cluster_objects.pods(cluster, place.name), place.index) != pod:
-            raise _Gone
+        with away_is_broken():
+            if managed.is_up(cluster_objects.pods(cluster, place.name), place.index) != pod:
+                raise _Gone
         return pod
 
     request: dict[str, Any] = {"op": "follow", "job": 1, "follow": place.wait, "tail": place.tail}
     printer = Printer(nodes, colour(sys.stdout), place.only, label=place.label)
-    follower = Follower(cluster, request, printer, _finder(there), talk.state, talk.trouble)
+    follower = Follower(cluster, request, printer, there, talk.state, talk.trouble)
     try:
         return follower.run()
     except Broken:
@@ -128,20 +129,6 @@ def _one_pod(cluster: Cluster, place: Place, pod: str, nodes: int, progress: Pro
     finally:
         printer.close()
         progress.close()
-
-
-def _finder(look: Any) -> Any:
-    """As the follower wants it: an API server that does not answer is a broken connection."""
-
-    def find() -> str:
-        try:
-            return str(look())
-        except ClusterFailure as error:
-            if isinstance(error, ApiError) and error.status < 500:
-                raise
-            raise Broken(error.message) from None
-
-    return find
 
 
 def of_state(state: dict[str, Any], lost: int) -> managed.Outcome:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.conftest import Sky, namespace
+from tests.e2e.conftest import Sky, eventually, namespace
 
 # One line of JSON: what a job is told
 TELL = """python3 -c 'import json, os
@@ -159,3 +159,17 @@ def test_nodes_find_each_other_by_name(pair: Sky) -> None:
 def test_ssh_to_each_node(pair: Sky) -> None:
     assert pair.ok("ssh", "pair", "hostname").out == "pair-0\n"
     assert pair.ok("ssh", "--node", "1", "pair", "hostname").out == "pair-1\n"
+
+
+@pytest.mark.heavy
+def test_a_wait_for_a_node_that_is_up_and_not_reached_ends(sky: Sky) -> None:
+    rendered = sky.ok(
+        "render", "-c", "apart", "--num-nodes", "2", "--cpus", "0.1", "--show-secrets", "-o", "json", "--", "true"
+    )
+    listed = json.loads(rendered.out)
+    listed["items"] = [one for one in listed["items"] if one["kind"] != "Service"]  # the nodes have no names
+    sky.kubectl("apply", "-f", "-", stdin=json.dumps(listed))
+    eventually("its pods run", lambda: "2/2" in sky.ok("status", "apart").out)
+    result = sky.run("logs", "apart")
+    assert result.code == 1 and "waiting for node 1, which is up, but node 0 of apart does not reach it" in result.err
+    assert "kubectl sky down" in result.err

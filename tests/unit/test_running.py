@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kubectl_sky import running
-from kubectl_sky.diagnosis.state import FAILED, State
+from kubectl_sky.diagnosis.state import FAILED, UP, State
 from kubectl_sky.errors import Failure
 
 ENDED = {"id": 1, "status": "FAILED", "exit": 255, "reason": "lost", "rank": 0, "submitted": 0.0, "started": None}
@@ -57,3 +57,30 @@ def test_a_job_whose_pod_was_taken_away(monkeypatch: pytest.MonkeyPatch) -> None
     for state in (State("Up"), State(FAILED, "Error", "container `task` ended with exit code 143")):
         text = "job 1 failed on node 0 with exit code 143 (SIGTERM: it was told to end)"
         assert ended(monkeypatch, state, exit=143, reason=None).message == text
+
+
+@pytest.mark.parametrize(
+    ("up", "reason", "seconds", "ends"),
+    [
+        (True, "waiting for node 1", -1, True),
+        (True, "waiting for node 1", 60, False),
+        (False, "waiting for node 1", -1, False),
+        (True, "waiting for places", -1, False),
+    ],
+)
+def test_a_wait_for_a_node_that_is_up_ends(
+    monkeypatch: pytest.MonkeyPatch, up: bool, reason: str, seconds: int, ends: bool
+) -> None:
+    containers = [{"name": name, "state": {"running": {"a": 1}} if up else {"waiting": {}}} for name in ("task", "ssh")]
+    found = SimpleNamespace(
+        state=State(UP), pods=[{"metadata": {}, "status": {"containerStatuses": containers}}], job={}
+    )
+    monkeypatch.setattr(running.why, "read", lambda cluster, name: found)
+    monkeypatch.setattr(running, "UNREACHED_SECONDS", seconds)
+    cluster: Any = SimpleNamespace(connection=SimpleNamespace(command=lambda verb, words="": f"{verb} {words}"))
+    waiting, state = running.Waiting(cluster, "x"), {"id": 1, "status": "PENDING", "reason": reason}
+    if ends:
+        with pytest.raises(Failure, match="waiting for node 1, which is up, but node 0 of x does not reach it"):
+            waiting(state)
+    else:
+        waiting(state)
