@@ -79,6 +79,7 @@ class Agent:
                     for phase in ("setup", "run"):
                         threading.Thread(target=node.end, args=("%d.%s" % (number, phase), KILL_SECONDS)).start()
         self.queue.restore()
+        self.idle = Idle(self.queue.nodes, self.task.get("autostop"))  # as its users changed it
         job, again = self.task.get("job"), self.task.get("queued")  # by Kueue: its pods go and come, and it runs again
         if job and not again and not known and all(node.info["replaced"] for node in others):
             self.queue.lose(dict(job, key="launch"), ALL_GONE)

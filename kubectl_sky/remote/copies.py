@@ -5,6 +5,7 @@ import time
 
 import wire
 
+OTHERS_SECONDS = 3.0  # for those that may know something newer than what is known already
 PATIENCE = 1.0  # s for one of the nodes to have it, where somebody waits for that
 
 
@@ -58,13 +59,16 @@ class Copies:
 def recall(nodes):
     """Yields None while it is not known; at last what the node with the newest records has: [(what, number, value)]."""
     answers: dict = {}
-    while not any(one["values"] for one in answers.values()) and len(answers) < len(nodes):
+    until = None
+    while len(answers) < len(nodes) and not (until and time.monotonic() > until):
         for node in nodes:
             if node.up.is_set() and node.rank not in answers:
                 try:
                     answers[node.rank] = node.ask({"op": "recall"})
                 except (OSError, wire.Cut):
                     pass
+        if until is None and any(one["values"] for one in answers.values()):
+            until = time.monotonic() + OTHERS_SECONDS
         yield None
     newest = max(answers.values(), key=lambda one: one["at"])
     found = ((key.split(), value) for key, value in newest["values"].items())

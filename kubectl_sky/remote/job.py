@@ -153,7 +153,10 @@ class Job:
         failed: list = []
 
         def drive(rank, node):
-            code, reason = self._part(rank, node, part, script, phase)
+            try:
+                code, reason = self._part(rank, node, part, script, phase)
+            except Exception as e:  # a fault of ours is no success
+                code, reason = 1, "%s: %s" % (type(e).__name__, e)
             if code and not failed:
                 failed.append((code, reason, rank))
                 self._end(part)

@@ -23,9 +23,12 @@ class Queue:
 
     def restore(self):
         """Takes up what an agent before this one was doing."""
+        records.mirror_all()
         with self.changed:
             for number, spec, state in records.load():
                 job = self.jobs[number] = self._job(number, spec or {}, state)
+                if spec is None:  # it would succeed without having run
+                    job.finish("FAILED_DRIVER", 1, "what it was to run is not known any more")
                 if job.final:
                     continue
                 places = state and state["places"]

@@ -29,6 +29,15 @@ def save(what, number, value):
         mirror(what, number, value, what == "spec" or (what == "state" and value["status"] in BEGUN))
 
 
+def mirror_all():
+    """For an agent that begins anew, which has told the other nodes nothing, and some of them may be new."""
+    found = [name.partition(".") for name in _names() if not name.endswith(".new")]
+    for number, _, what in sorted(found, key=lambda one: one[2]):  # no state without the spec that it is of
+        value = read(what, int(number))
+        if mirror and value is not None:
+            mirror(what, int(number), value)
+
+
 def forget_spec(number):
     if mirror:
         mirror("spec", number, None)
@@ -40,8 +49,7 @@ def forget_spec(number):
 
 def load():
     """Yields (number, spec or None, state), in the order of the numbers."""
-    names = os.listdir(FOLDER) if os.path.isdir(FOLDER) else []
-    for number in sorted(int(name.partition(".")[0]) for name in names if name.endswith(".state")):
+    for number in sorted(int(name.partition(".")[0]) for name in _names() if name.endswith(".state")):
         yield number, read("spec", number), read("state", number)
 
 
@@ -52,6 +60,10 @@ def read(what, number):
             return json.load(f)
     except (OSError, ValueError):
         return None
+
+
+def _names():
+    return os.listdir(FOLDER) if os.path.isdir(FOLDER) else []
 
 
 def _path(what, number):

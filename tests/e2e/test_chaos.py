@@ -125,7 +125,7 @@ def test_each_of_a_hundred_jobs_ends_in_the_right_state_and_none_runs_twice(turn
     for number in numbers:
         both = all(ended[f"{number} {rank}"] for rank in (0, 1))
         assert found[number]["status"] == ("SUCCEEDED" if number not in failed else "FAILED"), found[number]
-        assert both or number in failed, found[number]
+        assert both or number in failed, (found[number], began, ended)
     assert all(was_hit(found[number], chaos.takes) for number in failed), [found[number] for number in failed]
     assert len(failed) <= BESIDE * len(chaos.takes)
 

@@ -63,6 +63,43 @@ print("null")
     ]  # fmt: skip
 
 
+def test_the_newest_of_what_the_nodes_know_counts(other: Pod, tmp_path: Path) -> None:
+    """Also when that node is there a moment later."""
+    (tmp_path / "third").mkdir()
+    third = Pod(tmp_path / "third")
+    script = f"""
+import threading, time
+late = Near()
+late.rank, late.path = 2, "{third.root}/supervisor.sock"
+for one, at, status in ((node, 1, "PENDING"), (late, 2, "RUNNING")):
+    one.ask({{"op": "keep", "at": at, "values": {{"state 1": {{"status": status}}}}}}, 20)
+late.up.clear()
+threading.Timer(1, late.up.set).start()
+print(wire.json.dumps([x for x in copies.recall([node, late]) if x is not None or time.sleep(0.1)][0]))
+"""
+    try:
+        assert told(other, script) == [["state", 1, {"status": "RUNNING"}]]
+    finally:
+        third.close()
+
+
+def test_an_agent_that_is_started_again_has_others_know_what_waits(other: Pod, tmp_path: Path) -> None:
+    """Also a node that is new since then."""
+    script = f"""
+import os
+import records
+from jobqueue import Queue
+records.FOLDER = "{tmp_path}/records"
+records.save("spec", 1, {{"run": "echo waits"}})
+Queue([], {{"num_nodes": 1, "cpus": 1, "gpus": 0}})._job(1, {{}})
+records.mirror = copies.Copies([node]).keep
+Queue([], {{"num_nodes": 1, "cpus": 1, "gpus": 0}}).restore()
+known = {{(what, number): value for what, number, value in node.recalled()}}
+print(wire.json.dumps([known["spec", 1], known["state", 1]["status"]]))
+"""
+    assert told(other, script) == [{"run": "echo waits"}, "PENDING"]
+
+
 def test_a_part_that_began_on_another_pod_is_lost(other: Pod) -> None:
     script = """
 def run(boot):

@@ -93,6 +93,17 @@ def test_a_killed_agent_takes_up_where_it_was(pod: Pod) -> None:
     assert jobs(pod)[3]["exit"] == 7 and pod.submit(run="true")[1]["id"] == 4
 
 
+def test_a_job_of_which_only_the_state_is_left_has_failed(pod: Pod) -> None:
+    send(pod, run="sleep 3", gpus=4)
+    waiting = send(pod, run="echo two", gpus=4)
+    pod.agent.send_signal(signal.SIGKILL)
+    pod.agent.wait()
+    (pod.root / "records/2.spec").unlink()
+    pod.start_agent()
+    del waiting
+    assert jobs(pod)[2]["status"] == "FAILED_DRIVER" and "not known" in str(jobs(pod)[2]["reason"])
+
+
 def test_a_thousand_jobs_wait_without_slowing(pod: Pod) -> None:
     blocker = send(pod, run="sleep 60", gpus=4)
     began = time.monotonic()
