@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from kubectl_sky.commands.idleflags import WAIT_FOR
+from kubectl_sky.commands.launchflags import NEVER_ASKS
 from kubectl_sky.errors import UsageError
 
 
@@ -19,7 +20,7 @@ def autostop(
     wait_for: WAIT_FOR = None,
     down: Annotated[bool, typer.Option("--down", help="Keep nothing of it for a later start")] = False,
     cancel: Annotated[bool, typer.Option("--cancel", help="Let it stay up")] = False,
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="For SkyPilot's habit: autostop never asks")] = False,  # noqa: ARG001
+    yes: NEVER_ASKS = False,  # noqa: ARG001
 ) -> int:
     """Say when idle clusters end. The pods end by themselves: nothing here has to go on running.
 

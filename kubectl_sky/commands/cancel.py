@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from kubectl_sky.commands.launchflags import NEVER_ASKS
 from kubectl_sky.errors import UsageError
 
 
@@ -15,7 +16,7 @@ def cancel(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The cluster")],
     jobs: Annotated[list[int] | None, typer.Argument(metavar="[JOB]...", help="Job ids, as queue lists them")] = None,
     everything: Annotated[bool, typer.Option("-a", "--all", help="All jobs that wait or run")] = False,
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="For SkyPilot's habit: cancel never asks")] = False,  # noqa: ARG001
+    yes: NEVER_ASKS = False,  # noqa: ARG001
 ) -> int:
     """End jobs that wait or run: SIGTERM to all their processes on all nodes, SIGKILL 5 s later.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kubectl_sky.commands.listflags import ALL_NAMESPACES, NO_HEADERS
 from kubectl_sky.output import Format, age, duration, listing, table
 
 if TYPE_CHECKING:
@@ -20,9 +21,9 @@ HEADERS = ("name", "launched", "duration", "resources", "status", "cost/hr", "co
 
 def cost_report(
     ctx: typer.Context,
-    everywhere: Annotated[bool, typer.Option("-A", "--all-namespaces", help="Of all namespaces")] = False,
+    everywhere: ALL_NAMESPACES = False,
     output: Annotated[str | None, typer.Option("-o", "--output", metavar="FORMAT", help="json or yaml")] = None,
-    no_headers: Annotated[bool, typer.Option("--no-headers", help="Without the line of headers")] = False,
+    no_headers: NO_HEADERS = False,
 ) -> int:
     """Estimate what clusters have cost, from the prices that were set at their launch.
 

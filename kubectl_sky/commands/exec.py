@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from kubectl_sky.commands.launchflags import DETACH
 from kubectl_sky.commands.taskflags import TaskFlags, read_task, with_task_flags
 from kubectl_sky.commands.ttyflags import DETACH_KEYS, STDIN, TTY, wanted
 
@@ -18,7 +19,7 @@ def exec_(
     entry: Annotated[
         list[str] | None, typer.Argument(metavar="FILE | COMMAND...", help="A task file, or a command")
     ] = None,
-    detach: Annotated[bool, typer.Option("-d", "--detach-run", help="Return when the job is queued")] = False,
+    detach: DETACH = False,
     tty: TTY = False,
     stdin: STDIN = False,
     detach_keys: DETACH_KEYS = None,

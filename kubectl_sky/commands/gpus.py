@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kubectl_sky.commands.listflags import ALL_CONTEXTS, WATCH
 from kubectl_sky.output import Format, dump, table
 
 if TYPE_CHECKING:
@@ -20,11 +21,11 @@ def gpus(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[GPU...]", help="Only these: H100, A100-80GB, 80GB+, or globs")
     ] = None,
-    everywhere: Annotated[bool, typer.Option("--all-contexts", help="In every context of the kubeconfig")] = False,
+    everywhere: ALL_CONTEXTS = False,
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FORMAT", help="wide, name, json or yaml")
     ] = None,
-    watch: Annotated[bool, typer.Option("-w", "--watch", help="Go on, and show what changes")] = False,
+    watch: WATCH = False,
 ) -> int:
     """Show the GPUs of the cluster, how many are free, and on which nodes.
 

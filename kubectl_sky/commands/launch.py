@@ -9,6 +9,7 @@ import typer
 
 from kubectl_sky.commands.configflag import CONFIG, configured
 from kubectl_sky.commands.idleflags import IDLE_MINUTES, WAIT_FOR
+from kubectl_sky.commands.launchflags import DETACH, ENTRY, NEVER_ASKS
 from kubectl_sky.commands.taskflags import TaskFlags, read_task, with_task_flags
 from kubectl_sky.commands.ttyflags import DETACH_KEYS, TTY, wanted
 from kubectl_sky.errors import UsageError
@@ -18,20 +19,18 @@ from kubectl_sky.errors import UsageError
 def launch(
     ctx: typer.Context,
     flags: TaskFlags,
-    entry: Annotated[
-        list[str] | None, typer.Argument(metavar="[FILE | -- COMMAND...]", help="A task file, or a command")
-    ] = None,
+    entry: ENTRY = None,
     cluster_name: Annotated[
         str | None,
         typer.Option("-c", "--cluster-name", metavar="NAME", help="Name of the cluster (default: the task's)"),
     ] = None,
-    detach: Annotated[bool, typer.Option("-d", "--detach-run", help="Return when the job is handed over")] = False,
+    detach: DETACH = False,
     idle_minutes: IDLE_MINUTES = None,
     wait_for: WAIT_FOR = None,
     down: Annotated[
         bool, typer.Option("--down", help="Take the cluster down when idle (without -i: after its last job)")
     ] = False,
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="For SkyPilot's habit: launch never asks")] = False,  # noqa: ARG001
+    yes: NEVER_ASKS = False,  # noqa: ARG001
     tty: TTY = False,
     detach_keys: DETACH_KEYS = None,
     expose: Annotated[

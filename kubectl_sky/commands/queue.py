@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kubectl_sky.output import Format, age, duration, listing, table
+from kubectl_sky.commands import jobcells
+from kubectl_sky.commands.listflags import NO_HEADERS, SKIP_FINISHED, WATCH
+from kubectl_sky.output import Format, age, listing, table
 from kubectl_sky.remote import wire
 
 if TYPE_CHECKING:
@@ -31,10 +32,10 @@ def queue(
     wanted: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or globs (default: all that are up)")
     ] = None,
-    skip_finished: Annotated[bool, typer.Option("-s", "--skip-finished", help="Only jobs that wait or run")] = False,
+    skip_finished: SKIP_FINISHED = False,
     output: Annotated[str | None, typer.Option("-o", "--output", metavar="FORMAT", help="wide, json or yaml")] = None,
-    no_headers: Annotated[bool, typer.Option("--no-headers", help="Without the line of headers")] = False,
-    watch: Annotated[bool, typer.Option("-w", "--watch", help="Go on, and show what changes")] = False,
+    no_headers: NO_HEADERS = False,
+    watch: WATCH = False,
 ) -> int:
     """List the jobs of clusters that are up: what runs, what waits and for what, what has ended.
 
@@ -132,11 +133,8 @@ def as_dict(one: Queue, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def cells(job: dict[str, Any]) -> list[str]:
-    start = job["started"]
-    took = duration((job["ended"] or time.time()) - start) if start else "-"
-    code = f" ({job['exit']})" if job["status"].startswith("FAILED") else ""
-    when = [ago(job["submitted"]), ago(start)]
-    return [str(job["id"]), job["name"] or "-", *when, took, job["resources"], job["status"] + code]
+    when = [ago(job["submitted"]), ago(job["started"]), jobcells.took(job["started"], job["ended"])]
+    return [str(job["id"]), job["name"] or "-", *when, job["resources"], jobcells.outcome(job["status"], job["exit"])]
 
 
 def more(job: dict[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kubectl_sky.commands.idleflags import IDLE_MINUTES, WAIT_FOR
+from kubectl_sky.commands.launchflags import NEVER_ASKS
 from kubectl_sky.errors import ApiError, Failure, TaskErrors, UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def start(
     no_files: Annotated[
         bool, typer.Option("--no-files", help="Without the files that were sent from here: workdir and file_mounts")
     ] = False,
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="For SkyPilot's habit: start never asks")] = False,  # noqa: ARG001
+    yes: NEVER_ASKS = False,  # noqa: ARG001
 ) -> int:
     """Bring stopped clusters back: the same pods, files and setup, and the volumes that they had. `run` is not run.
 

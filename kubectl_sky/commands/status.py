@@ -12,6 +12,7 @@ import typer
 
 from kubectl_sky import cluster_objects, live
 from kubectl_sky.commands import status_contexts, status_endpoints
+from kubectl_sky.commands.listflags import ALL_CONTEXTS, ALL_NAMESPACES, NO_HEADERS, WATCH
 from kubectl_sky.diagnosis.hints import located
 from kubectl_sky.diagnosis.state import QUEUED, UNSCHEDULABLE, UP
 from kubectl_sky.errors import Failure, UsageError
@@ -29,18 +30,16 @@ WIDE = ("context", "namespace", "user", "image", "node", "ip")
 def status(
     ctx: typer.Context,
     wanted: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or globs")] = None,
-    everywhere: Annotated[bool, typer.Option("-A", "--all-namespaces", help="Of all namespaces")] = False,
-    all_contexts: Annotated[
-        bool, typer.Option("--all-contexts", help="In every context of the kubeconfig; one that is away is named")
-    ] = False,
+    everywhere: ALL_NAMESPACES = False,
+    all_contexts: ALL_CONTEXTS = False,
     selector: Annotated[str | None, typer.Option("-l", "--selector", metavar="LABELS", help="e.g. team=ml")] = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FORMAT", help="wide, name, json or yaml")
     ] = None,
-    no_headers: Annotated[bool, typer.Option("--no-headers", help="Without the line of headers")] = False,
+    no_headers: NO_HEADERS = False,
     ports: Annotated[bool, typer.Option("--endpoints", help="Where the ports of one cluster can be reached")] = False,
     port: Annotated[int | None, typer.Option("--endpoint", metavar="PORT", help="The address of one port")] = None,
-    watch: Annotated[bool, typer.Option("-w", "--watch", help="Go on, and show what changes")] = False,
+    watch: WATCH = False,
 ) -> int:
     """List clusters and how they are.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kubectl_sky.commands.listflags import NO_HEADERS
 from kubectl_sky.errors import Failure, UsageError
 from kubectl_sky.output import Format, age, can_ask, confirm, dump, near, table
 
@@ -74,7 +75,7 @@ def ls(
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FORMAT", help="wide, name, json or yaml")
     ] = None,
-    no_headers: Annotated[bool, typer.Option("--no-headers", help="Without the line of headers")] = False,
+    no_headers: NO_HEADERS = False,
 ) -> int:
     """List the volumes of the namespace: size, storage class, access mode, state, and who uses them.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kubectl_sky.commands.launchflags import NEVER_ASKS
 from kubectl_sky.errors import Failure, UsageError
 from kubectl_sky.output import near
 
@@ -20,7 +21,7 @@ def cancel(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or globs")] = None,
     given: Annotated[str | None, typer.Option("--name", metavar="NAME", help="The same as NAME")] = None,
     everything: Annotated[bool, typer.Option("-a", "--all", help="All jobs that wait or run")] = False,
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="For SkyPilot's habit: cancel never asks")] = False,  # noqa: ARG001
+    yes: NEVER_ASKS = False,  # noqa: ARG001
 ) -> int:
     """End managed jobs that wait or run: SIGTERM to their processes, SIGKILL 5 s later; then their pods end.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kubectl_sky.commands.configflag import CONFIG, configured
+from kubectl_sky.commands.launchflags import DETACH, ENTRY, NEVER_ASKS
 from kubectl_sky.commands.taskflags import TaskFlags, read_tasks, with_task_flags
 from kubectl_sky.errors import UsageError
 
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
 def launch(
     ctx: typer.Context,
     flags: TaskFlags,
-    entry: Annotated[
-        list[str] | None, typer.Argument(metavar="[FILE | -- COMMAND...]", help="A task file, or a command")
-    ] = None,
-    detach: Annotated[bool, typer.Option("-d", "--detach-run", help="Return when the job is made")] = False,
+    entry: ENTRY = None,
+    detach: DETACH = False,
     recovery: Annotated[
         str | None,
         typer.Option("--job-recovery", metavar="STRATEGY", help="For SkyPilot's habit: all do the same here"),
@@ -33,7 +32,7 @@ def launch(
     num_jobs: Annotated[
         int, typer.Option("--num-jobs", metavar="N", min=1, max=1000, help="So many pods, each a job with its rank")
     ] = 1,
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="For SkyPilot's habit: launch never asks")] = False,  # noqa: ARG001
+    yes: NEVER_ASKS = False,  # noqa: ARG001
     config: CONFIG = None,
 ) -> int:
     """Run a task that goes on without this machine: lost nodes are replaced, and its pods end with it.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kubectl_sky.commands import jobcells
+from kubectl_sky.commands.listflags import ALL_CONTEXTS, NO_HEADERS, SKIP_FINISHED
 from kubectl_sky.errors import Failure
 from kubectl_sky.globs import is_glob
-from kubectl_sky.output import Format, age, duration, listing, near, table
+from kubectl_sky.output import Format, age, listing, near, table
 
 if TYPE_CHECKING:
     from kubectl_sky.jobs.listing import Row
@@ -25,13 +26,11 @@ def queue(
     wanted: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or globs (default: all)")
     ] = None,
-    skip_finished: Annotated[bool, typer.Option("-s", "--skip-finished", help="Only jobs that wait or run")] = False,
-    all_contexts: Annotated[
-        bool, typer.Option("--all-contexts", help="In every context of the kubeconfig; one that is away is named")
-    ] = False,
+    skip_finished: SKIP_FINISHED = False,
+    all_contexts: ALL_CONTEXTS = False,
     limit: Annotated[int, typer.Option("-l", "--limit", metavar="N", min=0, help="The newest N; 0: all")] = 50,
     output: Annotated[str | None, typer.Option("-o", "--output", metavar="FORMAT", help="wide, json or yaml")] = None,
-    no_headers: Annotated[bool, typer.Option("--no-headers", help="Without the line of headers")] = False,
+    no_headers: NO_HEADERS = False,
 ) -> int:
     """List managed jobs: those that wait, run and recover, and those that have ended.
 
@@ -92,7 +91,6 @@ def show(rows: Sequence[Row], form: Format, headers: bool, several: bool) -> Non
 
 def cells(row: Row, wide: bool) -> Sequence[str]:
     now = row.now
-    took = duration((now.ended or time.time()) - now.started) if now.started else "-"
-    code = f" ({now.exit})" if now.status.startswith("FAILED") and now.exit is not None else ""
+    took, status = jobcells.took(now.started, now.ended), jobcells.outcome(now.status, now.exit)
     reason = [now.reason.splitlines()[0] if now.reason else "-"] if wide else []
-    return [row.name, row.resources, age(row.submitted), took, str(now.recoveries), now.status + code, *reason]
+    return [row.name, row.resources, age(row.submitted), took, str(now.recoveries), status, *reason]
