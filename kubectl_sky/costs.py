@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from kubectl_sky import managed
+
 Object = Mapping[str, Any]
 
 PRICE = "kubectl-sky/price"  # annotation of the Job: $ an hour of all its nodes together
@@ -15,30 +17,46 @@ BEFORE = "kubectl-sky/ran-before"  # annotation: seconds that it had before it w
 
 @dataclass(frozen=True)
 class Cost:
-    """`price` is $ an hour, None when nothing was noted; `seconds` that the pods were there for."""
+    """`price` is $ an hour, None when nothing was noted; `seconds` that the pods were there for; `billed` of them."""
 
     name: str
     namespace: str
     launched: str
     seconds: float
+    billed: float
     price: float | None
 
     @property
     def total(self) -> float | None:
-        return None if self.price is None else self.price * self.seconds / 3600
+        return None if self.price is None else self.price * self.billed / 3600
 
 
 def of(job: Object, pods: Sequence[Object], now: datetime) -> Cost:
     """Of a Job: from when its first pod was given a node until it ended."""
     metadata = job["metadata"]
     annotations = metadata.get("annotations") or {}
-    return Cost(
-        metadata["name"],
-        metadata["namespace"],
-        metadata["creationTimestamp"],
-        before(job) + ran(job, pods, now),
-        _number(annotations.get(PRICE)),
-    )
+    seconds = before(job) + ran(job, pods, now)
+    billed = held(job, pods, now) if managed.LABEL in (metadata.get("labels") or {}) else seconds
+    price = _number(annotations.get(PRICE))
+    return Cost(metadata["name"], metadata["namespace"], metadata["creationTimestamp"], seconds, billed, price)
+
+
+def held(job: Object, pods: Sequence[Object], now: datetime) -> float:
+    """Seconds for which a managed job held all of its nodes: its pods come one after the other, or many side by side.
+
+    Those that were deleted are not there to be counted.
+    """
+    nodes = 1 if managed.fan(dict(job))[0] > 1 else job["spec"].get("completions") or 1
+    spans = [((_end(pod) or now) - began).total_seconds() for pod in pods if (began := _scheduled(pod))]
+    return sum(max(0.0, span) for span in spans) / nodes
+
+
+def _end(pod: Object) -> datetime | None:
+    """When the last of its containers ended; None: not all have."""
+    statuses = pod.get("status", {}).get("containerStatuses") or []
+    ends = [((one.get("state") or {}).get("terminated") or {}).get("finishedAt") for one in statuses]
+    over = pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+    return max((_time(end) for end in ends if end), default=None) if over else None
 
 
 def before(job: Object) -> float:

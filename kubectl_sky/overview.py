@@ -126,12 +126,17 @@ class Board:
 
     def rows(self, patterns: Sequence[str] = ()) -> list[Row]:
         """The tasks whose names match one of the globs (none: all), by namespace and name."""
-        of_job: dict[str, list[Object]] = {}
-        for pod in list(self.things["Pod"].values()):  # another thread may be taking news
-            of_job.setdefault((pod["metadata"].get("labels") or {}).get(CONTROLLER_UID, ""), []).append(pod)
+        of_job = self.pods()
         jobs = sorted(self.things["Job"].items(), key=lambda one: _place(one[1]))
         chosen = [(uid, job) for uid, job in jobs if not patterns or matches(job["metadata"]["name"], patterns)]
         return [row(job, of_job.get(uid, []), self.events, self.cluster.context) for uid, job in chosen]
+
+    def pods(self) -> dict[str, list[Object]]:
+        """By their Job's uid."""
+        found: dict[str, list[Object]] = {}
+        for pod in list(self.things["Pod"].values()):  # another thread may be taking news
+            found.setdefault((pod["metadata"].get("labels") or {}).get(CONTROLLER_UID, ""), []).append(pod)
+        return found
 
     def jobs(self, patterns: Sequence[str] = ()) -> list[Object]:
         """The Jobs whose names match one of the globs (none: all)."""

@@ -42,8 +42,8 @@ def cost_report(
     board = Board(cluster, None if everywhere else cluster.namespace)
     board.load()
     now = datetime.now(timezone.utc)
-    jobs = {(job["metadata"]["namespace"], job["metadata"]["name"]): job for job in board.jobs()}
-    found = [(row, costs.of(jobs[row.namespace, row.name], row.pods, now)) for row in board.rows()]
+    pods = board.pods()
+    found = [(row, costs.of(row.job, pods.get(row.job["metadata"]["uid"], ()), now)) for row in board.rows()]
     if form is Format.TABLE:
         _show(found, everywhere, not no_headers)
     else:

@@ -52,7 +52,7 @@ def _problems(first: Task, task: Task) -> list[Problem]:
         found.append(task.problem("run", "a task of a pipeline needs something to run"))
     for field, mine, theirs in _pairs(first, task):
         if mine != theirs:
-            found.append(task.problem(field, f"differs from that of the pipeline's first task: {mine!r}", HINT))
+            found.append(task.problem(field, f"differs from that of the pipeline's first task ({mine or 'none'})", HINT))
     return found
 
 

@@ -39,3 +39,27 @@ def pod(scheduled: str, status: str = "True") -> dict[str, Any]:
 def test_cost(job: dict[str, Any], pods: list[dict[str, Any]], seconds: float, total: float | None) -> None:
     found = costs.of(job, pods, NOW)
     assert (found.seconds, found.total) == (seconds, total)
+
+
+def placed(scheduled: str, ended: str | None = None) -> dict[str, Any]:
+    made = pod(scheduled)
+    if ended:
+        made["status"]["containerStatuses"] = [{"state": {"terminated": {"finishedAt": ended}}}]
+    made["status"]["phase"] = "Failed" if ended else "Running"
+    return made
+
+
+@pytest.mark.parametrize(
+    ("completions", "fan", "pods", "total"),
+    [
+        # it was lost, and waited for a place for half an hour
+        (1, 1, [placed("2026-01-01T10:00:00Z", "2026-01-01T10:30:00Z"), placed("2026-01-01T11:00:00Z")], 3.0),
+        (2, 1, [placed("2026-01-01T11:00:00Z"), placed("2026-01-01T11:30:00Z")], 1.5),  # two nodes for that price
+        (3, 3, [placed("2026-01-01T11:00:00Z"), placed("2026-01-01T11:30:00Z")], 3.0),  # a node each
+    ],
+)
+def test_managed_jobs_cost_what_their_pods_held(completions: int, fan: int, pods: list[Any], total: float) -> None:
+    made = job(price="2", **({"jobs": '{"count": 3, "serial": false, "names": []}'} if fan > 1 else {}))
+    made["metadata"]["labels"] = {"kubectl-sky/managed": "true"}
+    made["spec"] = {"completions": completions}
+    assert costs.of(made, pods, NOW).total == total
