@@ -52,7 +52,8 @@ def _problems(first: Task, task: Task) -> list[Problem]:
         found.append(task.problem("run", "a task of a pipeline needs something to run"))
     for field, mine, theirs in _pairs(first, task):
         if mine != theirs:
-            found.append(task.problem(field, f"differs from that of the pipeline's first task ({mine or 'none'})", HINT))
+            text = f"differs from that of the pipeline's first task ({mine or 'none'})"
+            found.append(task.problem(field, text, HINT))
     return found
 
 
