@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test build lint unit golden e2e bench reference cluster-up cluster-down clean
+.PHONY: demo test build native lint unit golden e2e bench reference cluster-up cluster-down clean
 
 ## demo: a cluster, the program, and a first launch on it
 demo:
@@ -18,6 +18,10 @@ $(BIN)/shiv:
 ## build: dist/kubectl-sky, and the archive and manifest for krew
 build: $(BIN)/shiv
 	PYTHON=$(BIN)/python ./build.sh
+
+## native: dist/kubectl-sky-OS-ARCH, one file with a Python inside, for machines that have none
+native: build
+	bash scripts/native.sh
 
 ## lint: style, types, layers
 lint: $(BIN)/shiv

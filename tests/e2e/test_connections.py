@@ -22,7 +22,7 @@ import yaml
 
 from tests.cluster.settings import CACHE
 from tests.e2e import proxy_server
-from tests.e2e.conftest import PROJECT, Sky, eventually
+from tests.e2e.conftest import PROJECT, Sky, eventually, image
 
 SMALL = ("--cpus", "0.1")
 Config = dict[str, Any]
@@ -217,23 +217,38 @@ def test_the_kubectl_of_a_release(sky: Sky, minor: int, tmp_path: Path) -> None:
     assert sky.run("exec", "way", "--", "exit 9").code == 9
 
 
+def program(folder: Path, native: bool) -> Path:
+    """The built one, as `kubectl-sky` in the folder."""
+    env = {**os.environ, "PYTHON": sys.executable}
+    dist = PROJECT / "dist"
+    if not (dist / "kubectl-sky").exists():
+        subprocess.run(["./build.sh"], cwd=PROJECT, env=env, check=True)
+    if native and not list(dist.glob("kubectl-sky-linux-*")):
+        subprocess.run(["scripts/native.sh"], cwd=PROJECT, env=env, check=True)
+    built = next(dist.glob("kubectl-sky-linux-*")) if native else dist / "kubectl-sky"
+    return Path(shutil.copy(built, folder / "kubectl-sky"))
+
+
 @pytest.mark.heavy
-def test_from_inside_a_pod(sky: Sky, tmp_path: Path) -> None:
+@pytest.mark.parametrize("native", [False, True], ids=["zipapp", "native, without a Python"])
+def test_from_inside_a_pod(sky: Sky, tmp_path: Path, native: bool) -> None:
     """No kubeconfig: the pod's own service account. The program and a kubectl are copied into it."""
     sky.kubectl("create", "serviceaccount", "inside")
     sky.kubectl("create", "rolebinding", "inside", "--clusterrole=edit", f"--serviceaccount={sky.namespace}:inside")
-    built = PROJECT / "dist" / "kubectl-sky"
-    if not built.exists():
-        subprocess.run(["./build.sh"], cwd=PROJECT, env={**os.environ, "PYTHON": sys.executable}, check=True)
+    outer_image = image("own-sshd")  # it has an ssh client
+    built = program(tmp_path, native)
     outer = tmp_path / "outer.yaml"
     outer.write_text(
         textwrap.dedent("""\
         name: outer
-        resources: {cpus: 0.2}
+        resources: {cpus: 0.2, image_id: "docker:IMAGE"}
         config: {kubernetes: {remote_identity: inside}}
-        """)
+        """).replace("IMAGE", outer_image)
     )
     sky.ok("launch", str(outer))
+    if native:
+        sky.ok("ssh", "outer", "rm -rf /usr/bin/python3* /usr/lib/python3* /usr/lib/*/libpython3*")
+        assert sky.run("ssh", "outer", "python3 -V").code == 127
     sky.ok("cp", str(built), str(kubectl(36) / "kubectl"), "outer:")
     default = sky.environment()["KUBECTL_SKY_DEFAULT_IMAGE"]
     run = f"export PATH=$HOME:$PATH KUBECTL_SKY_DEFAULT_IMAGE={default}; chmod +x ~/kubectl*; kubectl sky"
