@@ -117,7 +117,7 @@ def choose(places: Sequence[Cluster], task: Task) -> Choice:
         offers += [place, *(place.with_group(one, task.num_nodes) for one in settings.groups(cluster.context))]
     if not offers:
         raise ClusterFailure("no context answers:\n  " + "\n  ".join(away))
-    offers = _with_volumes(task, offers, known)
+    offers = _possible(task, offers, known)
     considered = optimizer.candidates(task, offers)
     if not any(one.possible for one in considered):
         considered = optimizer.candidates(task, [_growing(known[one.context][0], one, task) for one in offers])
@@ -138,12 +138,12 @@ def _enough(task: Task, found: list[Node]) -> bool:
     return any(not one.lack for one in optimizer.candidates(task, [Place("", tuple(found))]))
 
 
-def _with_volumes(task: Task, offers: list[Place], known: dict[str, tuple[Cluster, podspec.Facts]]) -> list[Place]:
-    """Only the contexts that have the task's volumes, if any has; else all: the refusal then tells what is missing."""
-    if not task.volumes or len(offers) == 1:
+def _possible(task: Task, offers: list[Place], known: dict[str, tuple[Cluster, podspec.Facts]]) -> list[Place]:
+    """Only the contexts where it can be, if any is so; else all: the refusal then tells what is missing."""
+    if len(offers) == 1:
         return offers
     asked = [(one, known[one.context][1]) for one in offers]
-    has = [one for one, found in asked if not planning.unmountable(task, "", found)]
+    has = [one for one, found in asked if not planning.impossible(task, "", found)]
     return has or offers
 
 

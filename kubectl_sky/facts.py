@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # from these on an image can be mounted as a volume, with a path inside it, without asking for a feature gate
 IMAGE_VOLUME_SERVER = (1, 35)
 SIDECAR_SERVER = (1, 29)
+INDEXED_SERVER = (1, 22)
 FAILURE_RULES_SERVER = (1, 26)
 IMAGE_VOLUME_RUNTIMES = {"containerd": (2, 1), "cri-o": (1, 33)}
 ENFORCE = "pod-security.kubernetes.io/enforce"
@@ -62,6 +63,7 @@ def gather(cluster: Cluster, settings: Settings, need: Need) -> tuple[Facts, Inv
         pod_security=labels.get(ENFORCE, "privileged"),
         nodes=there.nodes,
         failure_rules=_server(version.result()) >= FAILURE_RULES_SERVER,
+        indexed=_server(version.result()) >= INDEXED_SERVER,
         sidecars=_server(version.result()) >= SIDECAR_SERVER,
         runtime_classes=frozenset(item["metadata"]["name"] for item in found["items"]),
         storage=storage.result() if storage else None,

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
 
 Object = dict[str, Any]
-CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
+
+
+def job_of(thing: Object) -> str:
+    """uid of the Job that owns a pod, or another object; "" where none does. Labels tell it from Kubernetes 1.27 on."""
+    owners = thing["metadata"].get("ownerReferences") or ()
+    return next((str(owner["uid"]) for owner in owners if owner["kind"] == "Job"), "")
 
 
 @dataclass(frozen=True)
@@ -135,7 +140,7 @@ class Board:
         """By their Job's uid."""
         found: dict[str, list[Object]] = {}
         for pod in list(self.things["Pod"].values()):  # another thread may be taking news
-            found.setdefault((pod["metadata"].get("labels") or {}).get(CONTROLLER_UID, ""), []).append(pod)
+            found.setdefault(job_of(pod), []).append(pod)
         return found
 
     def jobs(self, patterns: Sequence[str] = ()) -> list[Object]:

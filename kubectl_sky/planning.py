@@ -26,6 +26,7 @@ from kubectl_sky.volumes import fits, wanted
 SHAPE = "kubectl-sky/shape"  # annotation: what the task's nodes are, to compare a second launch with
 KEPT = "kubectl-sky/kept"  # annotation: what else its pods keep until it is taken down, as digests
 SECRET_LIMIT = 1 << 20
+UNINDEXED = "has Kubernetes before 1.22, which makes no Jobs of several numbered pods"
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,10 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
     task = images.resolved(chosen.task, chosen.place.context)
     if problem := images.missing(task, chosen.place.context):
         raise TaskErrors([problem])
-    if problems := unmountable(task, options.name, found, chosen.request.key if chosen.request else None):
+    if problems := impossible(task, options.name, found, chosen.request.key if chosen.request else None):
         raise TaskErrors(problems)
+    if options.managed and options.managed.count > 1 and not found.indexed:
+        raise UsageError(f"context {found.context} {UNINDEXED}", "one job at a time, or another context (--context)")
     chosen, own = replace(chosen, task=task), settings.load()
     waits = has_files(task) or options.managed
     job = podspec.job_spec(task, options.tty) if not waits and (task.run or task.setup) else None
@@ -126,6 +129,14 @@ def _parts(
     if any(options.recordings):
         yield carried.part(options.name, options.recordings)
     yield from access.parts(task, options.name, own, found, options.privileged_mounts)
+
+
+def impossible(task: Task, name: str, found: podspec.Facts, gpus: str | None = None) -> list[tasks.Problem]:
+    """What stands against the task in a context, whatever is free there. `gpus`: their resource."""
+    many = task.num_nodes > 1 and not found.indexed
+    hint = "num_nodes: 1, or another context (--context)"
+    lacks = [task.problem("num_nodes", f"context {found.context} {UNINDEXED}", hint)] if many else []
+    return [*lacks, *unmountable(task, name, found, gpus)]
 
 
 def unmountable(task: Task, name: str, found: podspec.Facts, gpus: str | None = None) -> list[tasks.Problem]:

@@ -61,6 +61,7 @@ class Facts:
     nodes: tuple[Node, ...] | None = None  # None: may not be read
     runtime_classes: frozenset[str] = frozenset()
     failure_rules: bool = True  # a Job's, for the ends of its pods
+    indexed: bool = True  # Jobs number their pods
     sidecars: bool = True  # init containers that go on running
     storage: Storage | None = None  # None: no cluster was asked, or the task has no volumes
     csi: frozenset[str] = frozenset()  # drivers of volumes in the pod itself; read for buckets that are mounted
@@ -241,7 +242,7 @@ def _job(plan: Plan) -> Manifest:
         "kind": "Job",
         "metadata": metadata,
         "spec": {
-            "completionMode": "Indexed",
+            **({"completionMode": "Indexed"} if facts.indexed else {}),
             "completions": task.num_nodes,
             "parallelism": task.num_nodes,
             "backoffLimit": 0,

@@ -25,7 +25,7 @@ from kubectl_sky.diagnosis.state import (
 )
 from kubectl_sky.errors import EXIT_INTERRUPT, EXIT_TIMEOUT, ClusterFailure, Failure
 from kubectl_sky.gathering import Gathering
-from kubectl_sky.overview import CONTROLLER_UID
+from kubectl_sky.overview import job_of
 
 if TYPE_CHECKING:
     from kubectl_sky.capacity.inventory import Inventory
@@ -152,7 +152,7 @@ class Startup:
             self.events.append(item)
 
     def _add_pod(self, pod: dict[str, Any]) -> None:
-        if (pod["metadata"].get("labels") or {}).get(CONTROLLER_UID) != self.job["metadata"]["uid"]:
+        if job_of(pod) != self.job["metadata"]["uid"]:
             return  # of an earlier Job of that name, on its way out
         self.pods[pod["metadata"]["name"]] = pod
 

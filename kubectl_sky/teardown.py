@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kubectl_sky import names
 from kubectl_sky.cluster_objects import COLLECTIONS, collection, listed
 from kubectl_sky.errors import EXIT_TIMEOUT, ApiError, ClusterFailure
-from kubectl_sky.overview import CONTROLLER_UID, matches
+from kubectl_sky.overview import job_of, matches
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
@@ -49,13 +49,12 @@ class Thing:
     @property
     def owner(self) -> str:
         """uid of the Job of a pod."""
-        return (self.manifest["metadata"].get("labels") or {}).get(CONTROLLER_UID, "")
+        return job_of(self.manifest) if self.kind == "Pod" else ""
 
     @property
     def job(self) -> str:
         """uid of the Job that owns it."""
-        owners = self.manifest["metadata"].get("ownerReferences") or []
-        return next((str(owner["uid"]) for owner in owners if owner["kind"] == "Job"), "")
+        return job_of(self.manifest)
 
     def __str__(self) -> str:
         return f"{self.kind.lower()}/{self.name}"

@@ -27,7 +27,10 @@ def parser() -> argparse.ArgumentParser:
     verbs.add_parser("down", help="remove it and all that it left")
     verbs.add_parser("load", help="put an image on all nodes").add_argument("archive", type=Path)
     verbs.add_parser("env", help='print what to eval: eval "$(python3 -m tests.cluster env)"')
-    verbs.add_parser("restart-apiserver", help="kill the API server and start it again")
+    restart = verbs.add_parser("restart-apiserver", help="kill the API server and start it again")
+    restart.add_argument(
+        "--audit", type=Path, metavar="POLICY", help="with an audit log, audit.log beside admin.kubeconfig"
+    )
     verbs.add_parser("storage", help="volumes on demand: a provisioner, and the storage classes local and shared")
     verbs.add_parser("stop-kubelet", help="kill a node's kubelet").add_argument("node")
     verbs.add_parser("start-kubelet", help="start a node's kubelet again").add_argument("node")
@@ -60,7 +63,7 @@ def main() -> None:
     """Runs one verb."""
     words = parser().parse_args()
     simple = {
-        "down": cluster.down, "undress": cluster.undress, "restart-apiserver": cluster.restart_apiserver,
+        "down": cluster.down, "undress": cluster.undress,
         "storage": cluster.provision_storage, "kueue": cluster.kueue,
     }  # fmt: skip
     if words.verb == "up":
@@ -70,6 +73,8 @@ def main() -> None:
         cluster.load(words.archive)
     elif words.verb == "env":
         print(cluster.environment())
+    elif words.verb == "restart-apiserver":
+        cluster.restart_apiserver(words.audit)
     elif words.verb == "block-apiserver":
         cluster.block_apiserver(words.seconds)
     elif words.verb == "stop-kubelet":

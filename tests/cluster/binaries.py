@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from tests.cluster.process import missing, run, say
-from tests.cluster.settings import CACHE, CONTAINERD, CONTAINERD_BIN, ClusterError, Version
+from tests.cluster.settings import CACHE, CONTAINERD, CONTAINERD_BIN, OLD_CONTAINERD_BIN, ClusterError, Version
 
 # program -> the Debian package that has it
 PACKAGES = {
@@ -55,21 +57,60 @@ def ensure_kubernetes(version: Version) -> None:
     """Builds Kubernetes, etcd and CoreDNS as one program, once a release (8 minutes on 2 cores)."""
     program = version.bin / "kube"
     if not program.exists():
-        minor = version.minor.split(".")
-        package = "k8s.io/component-base/version"
-        values = {"gitVersion": version.release, "gitMajor": minor[0], "gitMinor": minor[1]}
-        flags = " ".join(["-s -w", *(f"-X {package}.{key}={value}" for key, value in values.items())])
         partial = version.bin / "kube.partial"
-        go(f"Kubernetes {version.release}", "build", "-ldflags", flags, "-o", str(partial), ".", cwd=version.module)
+        arguments = ["-ldflags", link_flags(version), "-o", str(partial), "."]
+        what = f"Kubernetes {version.release}"
+        if version.at_least(24):
+            go(what, "build", *arguments, cwd=version.module)
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                go(what, "build", "-mod=vendor", *arguments, cwd=with_openapi(version.module, Path(folder)))
         partial.rename(program)
     kubectl = version.bin / "kubectl"
     if not kubectl.exists():
         kubectl.symlink_to("kube")
 
 
-def ensure_containerd() -> None:
-    """Builds containerd, once (1-2 minutes on 2 cores)."""
-    if all((CONTAINERD_BIN / program).exists() for program in CONTAINERD_PROGRAMS):
+def link_flags(version: Version) -> str:
+    """What lets the program tell its version: two packages have it in old releases."""
+    minor = version.minor.split(".")
+    values = {"gitVersion": version.release, "gitMajor": minor[0], "gitMinor": minor[1]}
+    packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+    return " ".join(
+        ["-s -w", *(f"-X {package}.{key}={value}" for package in packages for key, value in values.items())]
+    )
+
+
+def with_openapi(source: Path, folder: Path) -> Path:
+    """A module's copy in `folder` with all that it needs, and the description of Kubernetes' API generated into it.
+
+    Modules of Kubernetes before 1.24 lack that file. Its generator finds packages in $GOPATH/src alone.
+    """
+    module = folder / "module"
+    vendor, generator = module / "vendor", folder / "openapi-gen"
+    shutil.copytree(source, module)
+    run("env", "-C", module, "go", "mod", "vendor")
+    package = "k8s.io/kube-openapi/cmd/openapi-gen"
+    go("the generator of the API's description", "build", "-mod=vendor", "-o", str(generator), package, cwd=module)
+    (folder / "src").symlink_to(vendor)
+    tagged = run("grep", "-rl", "--include=*.go", "^// +k8s:openapi-gen=true", vendor / "k8s.io").split()
+    described = sorted({str(Path(file).parent.relative_to(vendor)) for file in tagged})
+    gopath = ["GO111MODULE=off", f"GOPATH={folder}", "GODEBUG=gotypesalias=0", "GOFLAGS="]
+    output = ["-p", "k8s.io/kubernetes/pkg/generated/openapi", "-O", "zz_generated.openapi", "-o", vendor]
+    words = [generator, "-i", ",".join(described), *output, "-h", "/dev/null", "-r", folder / "violations"]
+    run("env", "-C", vendor, *gopath, *words)
+    return module
+
+
+def ensure_containerd(version: Version) -> None:
+    """Builds containerd, once (1-2 minutes on 2 cores). Kubelets before 1.23 need an old one: Debian's, unpacked."""
+    if all((version.containerd / program).exists() for program in CONTAINERD_PROGRAMS):
+        return
+    if version.containerd == OLD_CONTAINERD_BIN:
+        folder = OLD_CONTAINERD_BIN.parents[1]
+        folder.mkdir(parents=True, exist_ok=True)
+        run("env", "-C", str(folder), "apt-get", "-qq", "download", "containerd")
+        run("dpkg", "-x", *folder.glob("containerd_*.deb"), folder)
         return
     module = "github.com/containerd/containerd/v2/cmd"
     packages = [f"{module}/{program}@{CONTAINERD}" for program in CONTAINERD_PROGRAMS]

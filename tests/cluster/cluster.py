@@ -104,7 +104,7 @@ def make_binaries_and_images(spec: Spec) -> tuple[list[Path], Path]:
     """The images' archives, and that of the pause image. Raises ClusterError."""
     for needed in {VERSIONS[DEFAULT_VERSION], spec.release}:
         ensure_kubernetes(needed)
-    ensure_containerd()
+    ensure_containerd(spec.release)
     try:
         return [build(recipe) for recipe in all_images()], build(PAUSE)
     except BuildError as error:
@@ -156,7 +156,7 @@ def create(spec: Spec, pause: Path) -> None:
     make_users(nodes)
     make_network(nodes)
     for node in nodes:
-        start_containerd(node)
+        start_containerd(node, version)
     start_control_plane(version)
     say(f"cluster: control plane ready after {time.monotonic() - started:.1f} s")
     for node in nodes:
@@ -184,8 +184,9 @@ def load(archive: Path) -> None:
     started = time.monotonic()
     if not Path(archive).is_file():
         raise ClusterError(f"no such file: {archive}")
-    for node in current().each_node:
-        import_image(node, archive)
+    spec = current()
+    for node in spec.each_node:
+        import_image(node, spec.release, archive)
     say(f"loaded {archive.name} on all nodes in {time.monotonic() - started:.1f} s")
 
 
@@ -197,11 +198,11 @@ def down() -> None:
     say(f"cluster: removed {ROOT}")
 
 
-def restart_apiserver() -> None:
-    """Kills the API server and starts it again, as in a crash."""
+def restart_apiserver(audit: Path | None = None) -> None:
+    """Kills the API server and starts it again, as in a crash. `audit`: with a policy of what to log."""
     spec = current()
     end(daemons("kube-apiserver"), grace=0)
-    start_apiserver(spec.release)
+    start_apiserver(spec.release, audit)
     say("API server restarted")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 from tests.cluster.process import run, spawn, wait_for
 from tests.cluster.settings import (
@@ -49,8 +50,8 @@ def answers(version: Version, *arguments: str) -> bool:
     return subprocess.run(argv, capture_output=True).returncode == 0
 
 
-def start_apiserver(version: Version) -> None:
-    """Starts the API server and waits until it answers."""
+def start_apiserver(version: Version, audit: Path | None = None) -> None:
+    """Starts the API server and waits until it answers. `audit`: the policy by which it logs to ROOT/audit.log."""
     gates = [f"--feature-gates={version.feature_gates}"] if version.feature_gates else []
     flags = [
         f"--etcd-servers={ETCD}",
@@ -80,6 +81,7 @@ def start_apiserver(version: Version) -> None:
         "--profiling=false",
         "--allow-privileged",  # as everybody's is
         *gates,
+        *([f"--audit-policy-file={audit}", f"--audit-log-path={ROOT}/audit.log"] if audit else []),
         *([f"--runtime-config={version.apis}"] if version.apis else []),
     ]
     spawn("apiserver", [version.bin / "kube", "kube-apiserver", *flags], CONTROL)

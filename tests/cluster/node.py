@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.cluster.binaries import CNI
 from tests.cluster.control import start_proxy
 from tests.cluster.process import run, spawn, wait_for
-from tests.cluster.settings import CONTAINERD_BIN, CONTROL_IP, PKI, PREFIX, ROOT, ClusterError, Node, Version
+from tests.cluster.settings import CONTROL_IP, PKI, PREFIX, ROOT, ClusterError, Node, Version
 
 CGROUPS = Path("/sys/fs/cgroup")
 PAUSE = "localhost/pause:1"
@@ -17,22 +17,22 @@ PAUSE = "localhost/pause:1"
 DEVICES = Path("/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint")
 
 
-def start_containerd(node: Node) -> None:
+def start_containerd(node: Node, version: Version) -> None:
     """Starts the node's container runtime, without waiting for it."""
     make_cgroups(node)
     (node.dir / "cni").mkdir(parents=True)
     (node.dir / "cni/pods.conflist").write_text(json.dumps(cni_config(node)))
-    (node.dir / "containerd.toml").write_text(containerd_config(node))
-    argv = [CONTAINERD_BIN / "containerd", "-c", f"{node.dir}/containerd.toml", "-l", "warn"]
+    (node.dir / "containerd.toml").write_text(containerd_config(node, version))
+    argv = [version.containerd / "containerd", "-c", f"{node.dir}/containerd.toml", "-l", "warn"]
     spawn(f"{node.name}-containerd", argv, node.netns)
 
 
 def start_kubelet(node: Node, version: Version, pause: Path) -> None:
     """Waits for containerd, and starts kubelet and kube-proxy."""
-    ctr = [str(CONTAINERD_BIN / "ctr"), "-a", str(node.socket)]
+    ctr = [str(version.containerd / "ctr"), "-a", str(node.socket)]
     log = f"{node.name}-containerd"
     wait_for(log, lambda: subprocess.run([*ctr, "version"], capture_output=True).returncode == 0, log=log)
-    import_image(node, pause)
+    import_image(node, version, pause)
     (node.dir / "kubelet.yaml").write_text(json.dumps(kubelet_config(node, version)))
     spawn_kubelet(node, version)
     start_proxy(version, node.name, node.netns)
@@ -48,13 +48,17 @@ def spawn_kubelet(node: Node, version: Version) -> None:
         f"--hostname-override={node.name}",
         f"--node-ip={node.ip}",
     ]
+    if not version.at_least(27):  # later ones read it in their file
+        flags.append(f"--container-runtime-endpoint=unix://{node.socket}")
+    if not version.at_least(24):
+        flags.append("--container-runtime=remote")
     DEVICES.unlink(missing_ok=True)  # another kubelet's devices would be this one's, at zero
     spawn(f"{node.name}-kubelet", [version.bin / "kube", "kubelet", *flags], node.netns)
 
 
-def import_image(node: Node, archive: Path) -> None:
+def import_image(node: Node, version: Version, archive: Path) -> None:
     """Puts a docker-archive's images on the node."""
-    run(CONTAINERD_BIN / "ctr", "-a", node.socket, "-n", "k8s.io", "images", "import", archive)
+    run(version.containerd / "ctr", "-a", node.socket, "-n", "k8s.io", "images", "import", archive)
 
 
 def make_cgroups(node: Node) -> None:
@@ -100,8 +104,10 @@ def cni_config(node: Node) -> dict[str, object]:
     return {"cniVersion": "1.0.0", "name": node.netns, "plugins": [bridge, ports]}
 
 
-def containerd_config(node: Node) -> str:
+def containerd_config(node: Node, version: Version) -> str:
     """containerd.toml, with everything of the node's containerd under the node's directory."""
+    if not version.at_least(23):
+        return old_containerd_config(node)
     return f'''version = 3
 root = "{node.dir}/containerd"
 state = "{node.dir}/run"
@@ -121,6 +127,25 @@ disabled_plugins = ["io.containerd.nri.v1.nri"]
   cdi_spec_dirs = ["{node.dir}/cdi"]
   [plugins."io.containerd.cri.v1.runtime".cni]
     bin_dirs = ["{CNI}"]
+    conf_dir = "{node.dir}/cni"
+'''
+
+
+def old_containerd_config(node: Node) -> str:
+    """The same for containerd 1."""
+    return f'''version = 2
+root = "{node.dir}/containerd"
+state = "{node.dir}/run"
+[grpc]
+  address = "{node.socket}"
+[ttrpc]
+  address = "{node.socket}.ttrpc"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{PAUSE}"
+  restrict_oom_score_adj = true
+  netns_mounts_under_state_dir = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "{CNI}"
     conf_dir = "{node.dir}/cni"
 '''
 
@@ -145,12 +170,12 @@ def kubelet_config(node: Node, version: Version) -> dict[str, object]:
         "resolvConf": str(ROOT / "resolv.conf"),
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
         "imageGCHighThresholdPercent": 100,
-        "containerRuntimeEndpoint": f"unix://{node.socket}",
         "nodeStatusUpdateFrequency": "4s",
         "makeIPTablesUtilChains": False,
-        "podLogsDir": str(node.dir / "logs"),
         "featureGates": {name: value == "true" for name, value in gates.items()},
     }
-    if int(version.minor.split(".")[1]) >= 31:
-        config["failCgroupV1"] = False
+    if version.at_least(27):
+        config["containerRuntimeEndpoint"] = f"unix://{node.socket}"
+    if version.at_least(31):
+        config |= {"failCgroupV1": False, "podLogsDir": str(node.dir / "logs")}
     return config

@@ -51,13 +51,26 @@ class Version:
         """Where its built programs are."""
         return CACHE / "bin" / self.release
 
+    def at_least(self, minor: int) -> bool:
+        """Is it Kubernetes 1.MINOR or later?"""
+        return int(self.minor.split(".")[1]) >= minor
+
+    @property
+    def containerd(self) -> Path:
+        """The folder of the containerd that its kubelet can talk to."""
+        return CONTAINERD_BIN if self.at_least(23) else OLD_CONTAINERD_BIN
+
 
 # with Kubernetes' own gang scheduling, which nobody has without asking for it yet
 GANG = Version("1.37", "v1.37.2", "GenericWorkload=true", "scheduling.k8s.io/v1beta1=true", "-gang")
-VERSIONS = {v.name: v for v in (Version("1.37", "v1.37.2"), Version("1.31", "v1.31.0"), GANG)}
+# 1.20 is the oldest that the program promises to work with
+VERSIONS = {
+    v.name: v for v in (Version("1.37", "v1.37.2"), Version("1.31", "v1.31.0"), Version("1.20", "v1.20.15"), GANG)
+}
 DEFAULT_VERSION = "1.37"
 CONTAINERD = "v2.4.2"
 CONTAINERD_BIN = CACHE / "bin" / f"containerd-{CONTAINERD}"
+OLD_CONTAINERD_BIN = CACHE / "bin" / "containerd-debian" / "usr" / "bin"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from kubectl_sky import teardown
 from kubectl_sky.commands.down import agreed, check
 from kubectl_sky.errors import ApiError, ClusterFailure, UsageError
 from kubectl_sky.output import Progress
-from kubectl_sky.overview import CONTROLLER_UID, Board, matches
+from kubectl_sky.overview import Board, job_of, matches
 
 LABELS = {"app.kubernetes.io/managed-by": "kubectl-sky"}
 
@@ -45,15 +45,21 @@ class Memory:
         self.things = [
             one
             for one in self.things
-            if one["metadata"]["name"] in self.stuck
-            or (one["metadata"]["uid"] != uid and one["metadata"]["labels"].get(CONTROLLER_UID) != uid)
+            if one["metadata"]["name"] in self.stuck or (one["metadata"]["uid"] != uid and job_of(one) != uid)
         ]
+
+
+def pod(task: str, name: str, of: str) -> dict[str, Any]:
+    """Of the Job with that uid."""
+    made = thing("Pod", task, name)
+    made["metadata"]["ownerReferences"] = [{"kind": "Job", "uid": of, "controller": True}]
+    return made
 
 
 def two_tasks() -> list[dict[str, Any]]:
     return [
         thing("Job", "a", "a"),
-        thing("Pod", "a", "a-0", **{CONTROLLER_UID: "Job-a"}),
+        pod("a", "a-0", of="Job-a"),
         thing("Secret", "a", "a-sky"),
         thing("ConfigMap", "b", "b-sky"),  # a launch that was killed before its Job
     ]
@@ -121,9 +127,9 @@ def test_board() -> None:
         "parallelism": 2,
         "template": {"spec": {"containers": [{"name": "ssh"}, {"name": "task", "image": "i"}]}},
     }
-    pods = [thing("Pod", "train", f"train-{n}", **{CONTROLLER_UID: "Job-train"}) for n in (1, 0)]
+    pods = [pod("train", f"train-{n}", of="Job-train") for n in (1, 0)]
     pods[0]["status"] = {"phase": "Running", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]}
-    other = thing("Pod", "train", "of-an-older-job", **{CONTROLLER_UID: "x"})
+    other = pod("train", "of-an-older-job", of="x")
     cluster: Any = Memory(job, *pods, other)
     board = Board(cluster, "ml")
     board.load()

@@ -238,9 +238,9 @@ def test_of_several_contexts_those_with_the_volumes_are_taken() -> None:
     task, places = parse("{/a: data}"), [Place("here", None), Place("there", None)]
     has, not_has = Storage("default", (Claim("data"),)), Storage("default", ())
     known: dict[str, Any] = {"here": (None, Facts(storage=not_has)), "there": (None, Facts(storage=has))}
-    assert choosing._with_volumes(task, places, known) == [places[1]]
+    assert choosing._possible(task, places, known) == [places[1]]
     known["there"] = known["here"]
-    assert choosing._with_volumes(task, places, known) == places  # the refusal tells what is missing
+    assert choosing._possible(task, places, known) == places  # the refusal tells what is missing
     with pytest.raises(tasks.TaskErrors, match="has no volume 'data'"):
         planning.plan(planning.blind(task), planning.Options("x"), Facts(storage=not_has), Identity("", ""))
 

@@ -1,0 +1,6 @@
+//go:build tools
+
+package main
+
+// generates what is not in the module (old_kubernetes.py)
+import _ "k8s.io/kube-openapi/cmd/openapi-gen"
