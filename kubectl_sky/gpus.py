@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fnmatch
 import queue
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import accelerators, live, quantity, resources
+from kubectl_sky import accelerators, globs, live, quantity, resources
 from kubectl_sky.api import watching
 from kubectl_sky.capacity import device_request, inventory
 from kubectl_sky.capacity.inventory import Inventory
@@ -180,8 +179,8 @@ def _check(text: str) -> None:
 
 
 def _is(name: str, text: str) -> bool:
-    if any(letter in text for letter in "*?["):
-        return fnmatch.fnmatchcase(name.lower(), text.lower())
+    if globs.is_glob(text):
+        return globs.matches(name.lower(), text.lower())
     asked = resources.accelerator(text)
     whole = Device(name, "", 1, accelerators.memory(name))
     return device_request.fits(replace(asked, count=1), whole) or (

@@ -133,12 +133,13 @@ def follow(
     """
     talk = Talk(progress, nodes, leave)
 
-    known: set[int] = set()
+    known = False
 
     def told(state: dict[str, Any]) -> None:
+        nonlocal known
         if "missing" in state and known:
             return
-        known.update({state["id"]} if "id" in state else ())
+        known = known or "id" in state
         talk.state(state)
         watch(state)
 
