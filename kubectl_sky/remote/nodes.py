@@ -47,7 +47,8 @@ class Node:
         if self.rank == 0:
             if not os.path.lexists(self.path):
                 os.symlink(wire.SUPERVISOR, self.path)
-            self._greet(patience=60)
+            while not self._greet(patience=60):  # it only starts
+                time.sleep(0.05)
             return
         while True:
             if self._resolves():

@@ -63,7 +63,7 @@ def connect(path, patience=0.0):
         try:
             sock.connect(path)
             return sock
-        except (FileNotFoundError, ConnectionRefusedError):
+        except (FileNotFoundError, ConnectionRefusedError, PermissionError):  # the last before listen() has opened it
             sock.close()
             if time.monotonic() >= deadline:
                 raise

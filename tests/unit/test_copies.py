@@ -63,6 +63,23 @@ print("null")
     ]  # fmt: skip
 
 
+def test_node_0_is_asked_again_when_its_supervisor_only_starts(tmp_path: Path) -> None:
+    script = """
+import wire
+from nodes import Node
+listener = wire.listen(wire.SUPERVISOR)
+node = Node(0, "t", "")
+listener.accept()[0].close()
+conn, _ = listener.accept()
+wire.Reader(conn).line()
+wire.send_line(conn, {"boot": "x"})
+print(wire.json.dumps([node.up.wait(5), node.boot]))
+"""
+    argv = [sys.executable, "-SE", "-c", f"import sys; sys.path.insert(0, {str(REMOTE)!r})\n{script}"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=10, env={"SKY_RUN": str(tmp_path)})
+    assert json.loads(done.stdout) == [True, "x"], done.stderr
+
+
 def test_the_newest_of_what_the_nodes_know_counts(other: Pod, tmp_path: Path) -> None:
     """Also when that node is there a moment later."""
     (tmp_path / "third").mkdir()
@@ -86,15 +103,16 @@ print(wire.json.dumps([x for x in copies.recall([node, late]) if x is not None o
 def test_an_agent_that_is_started_again_has_others_know_what_waits(other: Pod, tmp_path: Path) -> None:
     """Also a node that is new since then."""
     script = f"""
-import os
-import records
+import records, time
 from jobqueue import Queue
 records.FOLDER = "{tmp_path}/records"
 records.save("spec", 1, {{"run": "echo waits"}})
 Queue([], {{"num_nodes": 1, "cpus": 1, "gpus": 0}})._job(1, {{}})
 records.mirror = copies.Copies([node]).keep
 Queue([], {{"num_nodes": 1, "cpus": 1, "gpus": 0}}).restore()
-known = {{(what, number): value for what, number, value in node.recalled()}}
+known, until = {{}}, time.monotonic() + 10
+while len(known) < 2 and time.monotonic() < until:
+    known = {{(what, number): value for what, number, value in node.recalled()}}
 print(wire.json.dumps([known["spec", 1], known["state", 1]["status"]]))
 """
     assert told(other, script) == [{"run": "echo waits"}, "PENDING"]
