@@ -36,7 +36,7 @@ def collection(cluster: Cluster, kind: str) -> str:
     return COLLECTIONS[kind].format(cluster.namespace)
 
 
-def _folder(cluster: Cluster, manifest: Manifest) -> str:
+def folder(cluster: Cluster, manifest: Manifest) -> str:
     """Where objects like that one are; of a kind that only some clusters have, by its apiVersion."""
     if manifest["kind"] in COLLECTIONS:
         return collection(cluster, manifest["kind"])
@@ -112,7 +112,7 @@ def create(cluster: Cluster, manifests: list[Manifest]) -> Manifest:
 
 def dry_run(cluster: Cluster, manifests: list[Manifest]) -> list[Manifest]:
     """What the server would make of them: admission, quota and rights are checked, nothing is kept."""
-    return [cluster.create(_folder(cluster, m), m, dryRun="All") for m in manifests]
+    return [cluster.create(folder(cluster, m), m, dryRun="All") for m in manifests]
 
 
 def own(cluster: Cluster, part: Manifest, jobs: Sequence[Manifest]) -> None:
@@ -121,13 +121,13 @@ def own(cluster: Cluster, part: Manifest, jobs: Sequence[Manifest]) -> None:
         {"apiVersion": "batch/v1", "kind": "Job", "name": job["metadata"]["name"], "uid": job["metadata"]["uid"]}
         for job in jobs
     ]
-    path = f"{_folder(cluster, part)}/{part['metadata']['name']}"
+    path = f"{folder(cluster, part)}/{part['metadata']['name']}"
     cluster.patch(path, {"metadata": {"ownerReferences": owners}})
 
 
 def put(cluster: Cluster, manifest: Manifest) -> None:
     """Makes one object; an older one of the same task gives way. Raises Failure where it is another's."""
-    path = _folder(cluster, manifest)
+    path = folder(cluster, manifest)
     name = manifest["metadata"]["name"]
     try:
         cluster.create(path, manifest)

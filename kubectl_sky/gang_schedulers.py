@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kubectl_sky import names
 from kubectl_sky.checks import rights
 from kubectl_sky.errors import ApiError
 from kubectl_sky.parts.gangs import COSCHEDULING, GROUPS, KAI, NATIVE, VOLCANO, WORKLOAD, Offer
@@ -18,8 +19,7 @@ QUEUES = {VOLCANO: "v1beta1/queues/default", KAI: "v2/queues/default-queue"}
 
 def read(cluster: Cluster) -> tuple[Offer, ...]:
     """Those that can be used, the best first; none where it cannot be asked."""
-    groups = (_get(cluster, "/apis") or {}).get("groups") or ()
-    versions = {group["name"]: [one["version"] for one in group["versions"]] for group in groups}
+    versions = _versions(cluster)
     found = [_native(cluster, versions.get(GROUPS[NATIVE], []))]
     for kind in (VOLCANO, KAI):
         if served := versions.get(GROUPS[kind]):
@@ -27,6 +27,24 @@ def read(cluster: Cluster) -> tuple[Offer, ...]:
     if served := versions.get(GROUPS[COSCHEDULING]):
         found.append(Offer(COSCHEDULING, served[0]))
     return tuple(offer for offer in found if offer and _may_create(cluster, offer))
+
+
+def groups(cluster: Cluster) -> list[dict[str, Any]]:
+    """The pod groups of all tasks in the cluster's namespace, whichever scheduler they are for."""
+    found: list[dict[str, Any]] = []
+    for api, versions in _versions(cluster).items():
+        for version in versions if api in GROUPS.values() else ():
+            for resource, kind in (("podgroups", "PodGroup"), ("workloads", "Workload")):
+                path = f"/apis/{api}/{version}/namespaces/{cluster.namespace}/{resource}"
+                items = (_get(cluster, path, labelSelector=names.OURS) or {}).get("items") or ()
+                found += ({**item, "apiVersion": f"{api}/{version}", "kind": kind} for item in items)
+    return list({item["metadata"]["uid"]: item for item in found}.values())
+
+
+def _versions(cluster: Cluster) -> dict[str, list[str]]:
+    """Of each group of the API."""
+    groups = (_get(cluster, "/apis") or {}).get("groups") or ()
+    return {group["name"]: [one["version"] for one in group["versions"]] for group in groups}
 
 
 def _native(cluster: Cluster, versions: list[str]) -> Offer | None:
@@ -58,8 +76,8 @@ def _may_create(cluster: Cluster, offer: Offer) -> bool:
         return False
 
 
-def _get(cluster: Cluster, path: str) -> dict[str, Any] | None:
+def _get(cluster: Cluster, path: str, **params: str) -> dict[str, Any] | None:
     try:
-        return cluster.get(path)
+        return cluster.get(path, **params)
     except ApiError:
         return None

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import names
-from kubectl_sky.cluster_objects import COLLECTIONS, collection, listed
+from kubectl_sky import gang_schedulers, names
+from kubectl_sky.cluster_objects import COLLECTIONS, folder, listed
 from kubectl_sky.errors import EXIT_TIMEOUT, ApiError, ClusterFailure
 from kubectl_sky.overview import job_of, matches
 
@@ -21,7 +21,7 @@ Object = dict[str, Any]
 # The Job goes first: it makes no new pods then.
 ORDER = (
     "Job", "Pod", "Ingress", "HTTPRoute", "Service", "ConfigMap", "Secret", "PersistentVolumeClaim",
-    "ResourceClaimTemplate",
+    "ResourceClaimTemplate", "PodGroup", "Workload",
 )  # fmt: skip
 
 
@@ -63,12 +63,15 @@ class Thing:
 def find(cluster: Cluster) -> list[Thing]:
     """All objects of all tasks in the cluster's namespace: one list a kind, side by side."""
 
-    def one(kind: str) -> list[Thing]:
-        items = listed(cluster, kind, names.OURS)
-        return [Thing(kind, names.whose(item["metadata"]["labels"]), item) for item in items]
+    def one(kind: str) -> list[Object]:
+        return [{**item, "kind": kind} for item in listed(cluster, kind, names.OURS)]
 
-    with ThreadPoolExecutor(len(COLLECTIONS)) as pool:
-        return [thing for things in pool.map(one, ORDER) for thing in things]
+    with ThreadPoolExecutor(len(COLLECTIONS) + 1) as pool:
+        groups = pool.submit(gang_schedulers.groups, cluster)
+        found = [item for items in pool.map(one, [kind for kind in ORDER if kind in COLLECTIONS]) for item in items]
+        return [
+            Thing(item["kind"], names.whose(item["metadata"]["labels"]), item) for item in [*found, *groups.result()]
+        ]
 
 
 def chosen(things: Sequence[Thing], patterns: Sequence[str], everything: bool) -> list[Thing]:
@@ -98,7 +101,7 @@ def _delete(cluster: Cluster, thing: Thing) -> None:
         "preconditions": {"uid": thing.uid},
     }
     try:
-        cluster.delete(f"{collection(cluster, thing.kind)}/{thing.name}", options)
+        cluster.delete(f"{folder(cluster, thing.manifest)}/{thing.name}", options)
     except ApiError as error:
         if error.status not in (404, 409):
             raise

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.conftest import OWN_NUMBER, OwnCluster, Sky, namespace
+from tests.e2e.conftest import OWN_NUMBER, OwnCluster, Sky, eventually, namespace
 
 pytestmark = pytest.mark.heavy
 CLUSTER = OwnCluster(str(int(OWN_NUMBER) + 2))
@@ -38,7 +38,19 @@ def test_two_that_need_most_of_the_cluster_never_wait_for_each_other(sky: Sky) -
 
 def test_the_group_goes_with_the_cluster(sky: Sky) -> None:
     sky.ok("launch", "-c", "g", "--num-nodes", "2", "--cpus", "0.1", "--", "true")
-    (group,) = json.loads(sky.kubectl("get", "podgroups", "-o", "json"))["items"]
+    (group,) = json.loads(sky.kubectl("get", "podgroups.scheduling.k8s.io", "-o", "json"))["items"]
     assert group["metadata"]["name"] == "g" and group["spec"]["schedulingPolicy"]["gang"]["minCount"] == 2
     sky.ok("down", "g")
-    assert sky.kubectl("get", "podgroups", "-o", "name") == ""
+    assert sky.kubectl("get", "podgroups.scheduling.k8s.io", "-o", "name") == ""
+
+
+@pytest.mark.parametrize("verb", (("gc", "-y", "--older-than", "0s"), ("down", "-y", "g")))
+def test_a_group_without_its_cluster_is_found(sky: Sky, verb: tuple[str, ...]) -> None:
+    def groups(how: str) -> str:
+        return sky.kubectl("get", "podgroups.scheduling.k8s.io", "-o", how)
+
+    sky.ok("launch", "-d", "-c", "g", "--num-nodes", "2", "--cpus", "0.1", "--", "true")
+    sky.kubectl("delete", "job", "g", "--cascade=orphan")
+    eventually("nobody owns it", lambda: "ownerReferences" not in groups("json"))
+    sky.ok(*verb)
+    eventually("it is gone with its pods", lambda: groups("name") == "")
