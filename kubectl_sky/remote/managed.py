@@ -76,7 +76,7 @@ class ManagedJob(Job):
         """Whether it was the last one."""
         self.again, self.lost = False, None
         status = self.state["status"]
-        if status == "PENDING" and not self._prepare():
+        if not self._nodes_are_up() or (status == "PENDING" and not self._prepare()):
             return self.final
         if status == "RUNNING" or self._phase("setup", "SETTING_UP", "FAILED_SETUP"):
             self._phase("run", "RUNNING", "FAILED")
@@ -84,13 +84,19 @@ class ManagedJob(Job):
             self.finish("SUCCEEDED", 0)
         return self.final
 
-    def _prepare(self):
-        """Waits for all nodes, ends what is left there, brings the files. False: once more, or it is over."""
+    def _nodes_are_up(self):
+        """Waits for them: nothing is known of a node before, also by an agent that goes on with an attempt."""
         for node, _ in self.places:
             while not node.up.wait(1.0):
                 self.set(reason="waiting for node %d" % node.rank)
                 if self.final:
                     return False
+        if self.state["status"] != "PENDING":
+            self.set(reason=None)
+        return True
+
+    def _prepare(self):
+        """Ends what is left on the nodes, brings the files. False: once more, or it is over."""
         self._meet()
         self.ending = None
         nodes = [node for node, _ in self.places]

@@ -103,6 +103,26 @@ def test_a_killed_agent_goes_on_with_the_attempt_that_runs(tmp_path: Path) -> No
     assert (state["exit"], state["restarts"]) == (4, 1)
 
 
+def test_an_agent_that_is_back_before_its_node_answers_waits_for_it(tmp_path: Path) -> None:
+    pod = managed(tmp_path, "for i in 1 2 3; do echo $i; sleep 0.3; done; exit 4", max_restarts=0)
+    eventually_runs(pod)
+    pod.agent.kill()
+    pod.agent.wait()
+    pod.supervisor.send_signal(signal.SIGSTOP)
+    pod.start_agent()
+    time.sleep(1)
+    pod.supervisor.send_signal(signal.SIGCONT)
+    out, state = follow(pod)
+    assert out.decode().split() == [*"123"] and (state["exit"], state["restarts"]) == (4, 0)
+
+
+def eventually_runs(pod: Pod) -> None:
+    deadline, state = time.monotonic() + 10, pod.root / "records" / "1.state"
+    while not state.exists() or '"RUNNING"' not in state.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_what_an_agent_before_had_started_on_a_node_is_ended_first(tmp_path: Path) -> None:
     """As when node 0 is made again, and this node stayed: the new agent has no records."""
     pod = managed(tmp_path, "echo $$ >> ~/pids; sleep 600")
