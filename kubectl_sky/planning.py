@@ -61,7 +61,7 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
         raise TaskErrors([problem])
     if problems := impossible(task, options.name, found, chosen.request.key if chosen.request else None):
         raise TaskErrors(problems)
-    if options.managed and options.managed.count > 1 and not found.indexed:
+    if options.managed and (options.managed.count > 1 or options.managed.group) and not found.indexed:
         raise UsageError(f"context {found.context} {UNINDEXED}", "one job at a time, or another context (--context)")
     chosen, own = replace(chosen, task=task), settings.load()
     waits = has_files(task) or options.managed

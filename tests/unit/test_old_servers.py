@@ -13,9 +13,9 @@ from kubectl_sky.overview import job_of
 OLD = podspec.Facts(context="old", indexed=False)
 
 
-def planned(nodes: int, count: int = 1, found: podspec.Facts = OLD) -> podspec.Plan:
+def planned(nodes: int, count: int = 1, found: podspec.Facts = OLD, group: str = "") -> podspec.Plan:
     made = task.parse(f"name: t\nnum_nodes: {nodes}\nrun: x\n", "t.yaml")[0]
-    options = planning.Options("t", managed=managed.Managed(({},), count) if count > 1 else None)
+    options = planning.Options("t", managed=managed.Managed(({},), count, group=group) if count > 1 or group else None)
     return planning.plan(planning.blind(made), options, found, podspec.Identity("", ""))
 
 
@@ -35,6 +35,8 @@ def test_several_are_refused_with_the_line() -> None:
     assert "context old has Kubernetes before 1.22" in problem.message
     with pytest.raises(UsageError, match=r"context old has Kubernetes before 1\.22"):
         planned(1, count=2)
+    with pytest.raises(UsageError, match=r"context old has Kubernetes before 1\.22"):
+        planned(1, group="g")
 
 
 @pytest.mark.parametrize(("minor", "numbers"), [("20", False), ("21+", False), ("22", True), ("37", True)], ids=str)
