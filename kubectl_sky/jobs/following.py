@@ -22,7 +22,11 @@ SHORT, LONG = 0.3, 2.0  # s between two looks while there is nothing to follow
 
 
 class _Gone(Exception):
-    """The pod that was followed is there no more."""
+    """The pod that was followed is there no more. `heard`: something that it printed has come."""
+
+    def __init__(self, heard: bool = False):
+        super().__init__()
+        self.heard = heard
 
 
 @dataclass(frozen=True)
@@ -70,20 +74,29 @@ def to_the_end(cluster: Cluster, place: Place, progress: Progress) -> int:
         nodes = found.job["spec"].get("completions", 1) if found.job and place.of == 1 else 1
         progress.close()
         if now.over or head is None:
-            if not heard:
-                left = [pod for pod in found.pods if place.of == 1 or gang.rank(pod) == place.index]
-                reading.print_containers(cluster, left, nodes, place.tail, place.only, place.label)
+            left = _unheard(found.pods, place, nodes, heard)
+            reading.print_containers(cluster, left, nodes, place.tail, place.only, place.label)
             return conclude(cluster, place, now)
         heard.add(head["metadata"]["uid"])
         try:
             state = _one_pod(cluster, place, head["metadata"]["name"], nodes, progress)
-        except _Gone:
+        except _Gone as gone:
+            if not gone.heard:  # a short job is over before it is followed
+                heard.remove(head["metadata"]["uid"])
             continue
         if not place.wait and state["status"] not in managed.ENDED:
             return 0
         if state["status"] in managed.ENDED:
             lost = managed.losses(cluster_objects.pods(cluster, place.name), place.index if place.of > 1 else None)
             return conclude(cluster, place, of_state(state, lost))
+
+
+def _unheard(pods: Sequence[dict[str, Any]], place: Place, nodes: int, heard: set[str]) -> list[dict[str, Any]]:
+    """The pods of which nothing was printed; what others printed came by node 0, which is the one in `heard`."""
+    own = [pod for pod in pods if place.of == 1 or gang.rank(pod) == place.index]
+    if place.of == 1 and nodes > 1:
+        return [] if heard else own
+    return [pod for pod in own if pod["metadata"]["uid"] not in heard]
 
 
 def _await(
@@ -124,8 +137,8 @@ def _one_pod(cluster: Cluster, place: Place, pod: str, nodes: int, progress: Pro
     follower = Follower(cluster, request, printer, there, talk.state, talk.trouble)
     try:
         return follower.run()
-    except Broken:
-        raise _Gone from None
+    except (Broken, _Gone):
+        raise _Gone(follower.offset > 0) from None
     finally:
         printer.close()
         progress.close()

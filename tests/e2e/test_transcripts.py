@@ -16,21 +16,40 @@ import pytest
 from tests.e2e.conftest import PROJECT, Sky
 from tests.unit.test_doc_commands import FENCE
 
-DEV = r"name: dev\nresources: {cpus: 1, memory: 1}\nsetup: sleep 2; echo ready\nrun: 'true'\n"
+SMALL = "resources: {cpus: 0.1, memory: 0.2}\n"
+# what the transcripts launch, where the page does not show it
+FILES = {
+    "dev.yaml": "name: dev\nresources: {cpus: 1, memory: 1}\nsetup: sleep 2; echo ready\nrun: 'true'\n",
+    "web.yaml": "name: web\nresources: {cpus: 0.1, ports: 8080}\nrun: python3 -m http.server 8080\n",
+    "pipe.yaml": "name: pipe\n"
+    + f"---\nname: prepare\n{SMALL}run: echo prepared\n"
+    + f"---\nname: train\n{SMALL}run: echo trained; exit 3\n"
+    + f"---\nname: report\n{SMALL}run: echo never\n",
+    "rlhf.yaml": "name: rlhf\nexecution: parallel\n"
+    + f"---\nname: rewards\n{SMALL}run: timeout -s INT 8 python3 -um http.server 8000 2>/dev/null || true\n"
+    + f"---\nname: trainer\nnum_nodes: 2\n{SMALL}run: |\n"
+    + "  until python3 -c 'import urllib.request as r; r.urlopen(\"http://rewards-0.rlhf:8000\")'; do sleep 0.5; done\n"
+    + "  echo $SKYPILOT_NODE_RANK has rewards of rewards-0.rlhf\n",
+    "task.yaml": "name: t\nresources:\n  cpus: 0.1\nrun: 'true'\nenvs:\n  A: b\n  C: d\n"
+    + "config:\n  kubernetes:\n    pod_config:\n      spec:\n        nodeSelecter: {a: b}\n",
+}
 # page -> what is there before each of its transcripts (by number) that is played
 PLAYED: dict[str, dict[int, list[str]]] = {
     "queue.md": {0: [], 1: [], 2: []},
     "multi-node.md": {0: []},
     "lifecycle.md": {
         0: [
-            f'printf "{DEV}" > dev.yaml; kubectl sky launch dev.yaml',
+            "kubectl sky launch dev.yaml",
             "kubectl sky launch -c train --cpus 0.5 --memory 1 -i 30 --down -- true",
         ],
         1: [],
         3: [],
     },
+    "ports.md": {1: [], 2: []},
+    "jobs.md": {1: [], 2: []},
+    "config.md": {1: []},
 }
-READ_ONLY = re.compile(r"kubectl sky (queue|status)\b")  # asked again until it says what is expected
+READ_ONLY = re.compile(r"kubectl sky (queue|status|jobs queue)\b")  # asked again until it says what is expected
 
 
 def transcripts(page: str) -> list[str]:
@@ -69,6 +88,8 @@ def user(sky: Sky, tmp_path: Path) -> Sky:
     config = tmp_path / "kubeconfig"
     config.write_text(Path(sky.kubeconfig).read_text())
     path = ":".join([str(tmp_path), sky.environment()["PATH"]])
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
     user = Sky(sky.namespace, str(config), {"PATH": path}, tmp_path)
     typed(user, f"kubectl config set-context --current --namespace {sky.namespace}")
     return user
@@ -79,7 +100,7 @@ def typed(user: Sky, line: str) -> str:
     line = f"exec 2>&1; {line}"
     options = {"cwd": user.cwd, "env": user.environment(), "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
     done = subprocess.run(line, shell=True, text=True, timeout=120, **options)
-    return done.stdout
+    return done.stdout.replace(user.namespace, "default").replace("-n default ", "")
 
 
 def test_what_counts_as_the_same() -> None:

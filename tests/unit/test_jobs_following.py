@@ -1,0 +1,56 @@
+"""Following managed jobs whose pods end while nobody looks: what they printed is printed, and once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kubectl_sky import gang
+from kubectl_sky.diagnosis.why import Found
+from kubectl_sky.jobs import following
+from kubectl_sky.jobs.following import Place
+from kubectl_sky.managed import Outcome
+from kubectl_sky.output import Progress
+
+
+def pod(name: str, index: int = 0) -> dict[str, Any]:
+    return {"metadata": {"name": name, "uid": name, "annotations": {gang.INDEX: str(index)}}}
+
+
+@pytest.mark.parametrize(
+    ("place", "nodes", "heard", "names"),
+    [
+        (Place("t"), 1, set(), ["a", "b"]),
+        (Place("t"), 1, {"a"}, ["b"]),
+        (Place("t", index=1, of=2), 2, set(), ["b"]),  # a job a pod
+        (Place("t"), 2, set(), ["a", "b"]),  # a pod a node
+        (Place("t"), 2, {"a"}, []),  # node 0 tells what all print
+    ],
+)
+def test_whose_output_has_not_come(place: Place, nodes: int, heard: set[str], names: list[str]) -> None:
+    left = following._unheard([pod("a"), pod("b", 1)], place, nodes, heard)
+    assert [one["metadata"]["name"] for one in left] == names
+
+
+@pytest.mark.parametrize(("heard", "printed"), [(False, ["a"]), (True, [])])
+def test_a_job_that_is_over_before_it_is_followed(
+    monkeypatch: pytest.MonkeyPatch, heard: bool, printed: list[str]
+) -> None:
+    """It ends between the look and the first word: what takes three seconds on a busy machine, and cannot be timed."""
+    found = Found({"spec": {"completions": 1}}, (pod("a"),), ())
+    looks = [(found, Outcome("RUNNING", 0), pod("a")), (found, Outcome("SUCCEEDED", 0), None)]
+    came: list[str] = []
+
+    def followed(*_: Any) -> None:
+        raise following._Gone(heard)
+
+    def containers(_: Any, pods: list[dict[str, Any]], *__: Any) -> None:
+        came.extend(one["metadata"]["name"] for one in pods)
+
+    monkeypatch.setattr(following, "_await", lambda *_: looks.pop(0))
+    monkeypatch.setattr(following, "_one_pod", followed)
+    monkeypatch.setattr(following.reading, "print_containers", containers)
+    cluster: Any = None
+    assert following.to_the_end(cluster, Place("t"), Progress()) == 0
+    assert came == printed
