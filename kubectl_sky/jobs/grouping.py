@@ -47,6 +47,9 @@ def launch(
         chosen = _chosen(cluster, tasks)
         cluster = chosen[0].cluster
         _make_room(cluster, group, progress)
+        for job, task in zip(group.jobs, tasks, strict=True):
+            if (task.name or "").lower() != job:
+                progress.line(f"The others find {task.name} as {membership.host(job, group.name, 0)}")
         told = launching.told_of_group(tasks, group.name, group.jobs, hosts(group, tasks))
         service = membership.service(group.name)
         made: list[dict[str, Any]] = []
@@ -56,7 +59,7 @@ def launch(
                 made.append(launching.make(choice, load, name, managed, progress))
             cluster_objects.own(cluster, service, made)
         except Failure:
-            for name in (names.group_instance(group.name), *(job["metadata"]["name"] for job in made)):
+            for name in (names.group_instance(group.name), *group.jobs):
                 cluster_objects.remove(cluster, name)
             raise
     return cluster, made

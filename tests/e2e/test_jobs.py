@@ -223,6 +223,15 @@ def test_a_group_runs_side_by_side_and_finds_itself_by_names(sky: Sky, tmp_path:
     assert not [one for one in sky.objects() if "server" in one or "client" in one or "talk" in one]
 
 
+def test_a_group_is_made_as_a_whole_or_not_at_all(sky: Sky, tmp_path: Path) -> None:
+    (tmp_path / "group.yaml").write_text(GROUP)
+    sky.kubectl("create", "quota", "one", "--hard=count/jobs.batch=1")
+    refused = sky.run("jobs", "launch", str(tmp_path / "group.yaml"))
+    assert refused.code == 1 and "quota" in refused.err, refused
+    eventually("nothing is left", lambda: not [one for one in sky.objects() if "server" in one or "client" in one], 20)
+    assert "service/talk" not in sky.objects()
+
+
 @pytest.mark.heavy
 def test_ranks(sky: Sky) -> None:
     run = "echo rank $SKYPILOT_JOB_RANK of $SKYPILOT_NUM_JOBS; [ $SKYPILOT_JOB_RANK != 1 ]"
