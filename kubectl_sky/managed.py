@@ -93,6 +93,8 @@ class Managed:
         many = {"completions": self.count, "parallelism": 1 if self.serial else self.count} if self.count > 1 else {}
         return {
             **many,
+            # until all Jobs of its group are there
+            **({"suspend": True} if self.group else {}),
             "backoffLimit": LIVES * 2 * self.count,
             "backoffLimitPerIndex": LIVES,
             "maxFailedIndexes": self.count if ranks else 0,

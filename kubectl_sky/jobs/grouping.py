@@ -58,11 +58,20 @@ def launch(
             for choice, load, name, managed in zip(chosen, loads, group.jobs, told, strict=True):
                 made.append(launching.make(choice, load, name, managed, progress))
             cluster_objects.own(cluster, service, made)
+            _begin(cluster, made)
         except Failure:
             for name in (names.group_instance(group.name), *group.jobs):
                 cluster_objects.remove(cluster, name)
             raise
     return cluster, made
+
+
+def _begin(cluster: Cluster, jobs: Sequence[dict[str, Any]]) -> None:
+    """Lets them make their pods: a launch that is killed before leaves nothing that runs. A queue does it by itself."""
+    for job in jobs:
+        if names.QUEUE not in job["metadata"]["labels"]:
+            path = f"{cluster_objects.collection(cluster, 'Job')}/{job['metadata']['name']}"
+            cluster.patch(path, {"spec": {"suspend": False}})
 
 
 def hosts(group: Group, tasks: Sequence[Task]) -> list[str]:
@@ -92,14 +101,14 @@ def _chosen(cluster: Cluster, tasks: Sequence[Task]) -> list[Choice]:
 
 
 def _make_room(cluster: Cluster, group: Group, progress: Progress) -> None:
-    """Takes away what has ended of an earlier one. Raises UsageError where a name is another's, or it goes on."""
+    """Takes away what has ended of an earlier one, or never began. UsageError: a name is another's, or it goes on."""
     jobs = [job for name in (group.name, *group.jobs) if (job := cluster_objects.get_job(cluster, name))]
     for job in jobs:
         name = job["metadata"]["name"]
         if job["metadata"]["labels"].get(names.GROUP) != group.name:
             text = f"the name {name} is taken: each task of a job group bears its own, by which the others find it"
             raise UsageError(text, f"{cluster.connection.command('down', name)}, or another name, or namespace (-n)")
-        if not cluster_objects.finished(job):
+        if not (cluster_objects.finished(job) or job["spec"].get("suspend")):
             text = f"the job group {group.name} is there already: {name} goes on"
             raise UsageError(text, f"to end it: {cluster.connection.command('jobs cancel', group.name)}")
     for job in jobs:

@@ -230,6 +230,17 @@ def test_a_group_is_made_as_a_whole_or_not_at_all(sky: Sky, tmp_path: Path) -> N
     assert refused.code == 1 and "quota" in refused.err, refused
     eventually("nothing is left", lambda: not [one for one in sky.objects() if "server" in one or "client" in one], 20)
     assert "service/talk" not in sky.objects()
+    # a client that is killed before all is there
+    sky.kubectl("delete", "quota", "one")
+    client = sky.start("jobs", "launch", "-d", str(tmp_path / "group.yaml"))
+    eventually("one Job is there", lambda: "server" in sky.kubectl("get", "jobs", "-o", "name"))
+    client.send_signal(signal.SIGKILL)
+    client.communicate()
+    begun = all(not job["spec"]["suspend"] for job in json.loads(sky.kubectl("get", "jobs", "-o", "json"))["items"])
+    if not begun:  # it was killed in time: nothing runs, and the next launch makes it anew
+        assert not sky.pods("server") and not sky.pods("client")
+        sky.ok("jobs", "launch", "-d", str(tmp_path / "group.yaml"))
+    eventually("it runs", lambda: status(sky, "server") == "RUNNING")
 
 
 @pytest.mark.heavy
