@@ -77,7 +77,7 @@ LARGE = {
 
 @pytest.mark.parametrize("name", LARGE)
 def test_hostile_input_is_answered_at_once(name, tmp_path):
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(task.TaskErrors):
         task.parse(LARGE[name], "task.yaml", base=tmp_path)
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
