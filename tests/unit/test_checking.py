@@ -113,9 +113,9 @@ def test_no_gpus_at_all_and_nodes_that_may_not_be_read() -> None:
 
 def test_thousands_of_nodes_in_no_time() -> None:
     there = [labelled(f"n{n}", {"skypilot.co/accelerator": "h100"}, 8 * (n % 2)) for n in range(5000)]
-    began = time.monotonic()
+    began = time.process_time()
     there_are, _ = gpus(*there)
-    assert there_are.message == "20000 H100 on 2500 nodes" and time.monotonic() - began < 1
+    assert there_are.message == "20000 H100 on 2500 nodes" and time.process_time() - began < 1
 
 
 def test_device_classes() -> None:

@@ -68,6 +68,6 @@ def test_what_can_never_run_is_told() -> None:
 def test_a_thousand_waiting_jobs_are_decided_at_once() -> None:
     import time
 
-    began = time.monotonic()
+    began = time.process_time()
     decide([(number, want(gpus=1)) for number in range(1000)], nodes(4, gpus=8))
-    assert time.monotonic() - began < 0.1
+    assert time.process_time() - began < 0.1

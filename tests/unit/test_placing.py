@@ -141,9 +141,9 @@ def test_thousands_of_nodes_are_looked_at_at_once() -> None:
     there = [node(f"n-{number}", {"pool": str(number % 7)}, room={GPU: "8"}) for number in range(5000)]
     held = Usage([Holding("ns", f"p-{n}-{i}", f"n-{n}", {GPU: 2.0}) for n in range(5000) for i in range(4)])
     spec = pod({GPU: "4"}, **required(match("pool", "In", "1", "2", "3")))
-    began = time.perf_counter()
+    began = time.process_time()
     found = survey.place(spec, there, held)
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
     assert found.total == 5000 and not found.fits and len(found.sentence()) < 500
 
 
