@@ -92,7 +92,7 @@ def test_what_the_nodes_are_told(sky: Sky, tmp_path: Path, nodes: int) -> None:
 
 def test_one_that_fails_ends_the_others(pair: Sky) -> None:
     began = time.monotonic()
-    script = 'trap "echo ending; exit 0" TERM; [ $SKYPILOT_NODE_RANK = 1 ] && exit 5; sleep 100 & wait'
+    script = 'trap "echo ending; exit 0" TERM; [ $SKYPILOT_NODE_RANK = 1 ] && { sleep 0.5; exit 5; }; sleep 100 & wait'
     result = pair.run("exec", "pair", "--num-nodes", "2", "--", script)
     assert result.code == 5 and "on node 1 with exit code 5" in result.err, result
     assert by_rank(result.out) == {0: ["ending"]}
