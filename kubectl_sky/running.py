@@ -59,6 +59,15 @@ def task_up(pod: dict[str, Any]) -> bool:
     return not pod["metadata"].get("deletionTimestamp") and {"task", "ssh"} <= set(running)
 
 
+def begins(pod: dict[str, Any]) -> bool:
+    """Whether it has its node, and nothing keeps its containers from starting, so far as is known."""
+    statuses = pod.get("status", {}).get("containerStatuses") or []
+    waits = {one["state"]["waiting"].get("reason") for one in statuses if "waiting" in one.get("state", {})}
+    over = any("terminated" in one.get("state", {}) for one in statuses)
+    leaves = over or pod["metadata"].get("deletionTimestamp")
+    return "nodeName" in pod["spec"] and not leaves and waits <= {"ContainerCreating", "PodInitializing"}
+
+
 def explain(cluster: Cluster, name: str) -> State:
     """How a task is and why, events included. Raises Failure when there is no such task."""
     found = why.read(cluster, name)

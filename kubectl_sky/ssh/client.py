@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ from kubectl_sky.ssh.program import proxy_command
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
+
+TOLD_SECONDS = 3.0  # until a pod's status has what its containers do already: kubelets before 1.27 take their time
 
 
 @dataclass(frozen=True)
@@ -93,11 +96,15 @@ def find(cluster: Cluster, name: str, node: int | None) -> Found:
     found, other = pods.result(), re.fullmatch(r"(.+)-(\d+)", name)
     if not found and other and node is None and cluster_objects.get_job(cluster, other[1]):
         return find(cluster, other[1], int(other[2]))
-    wanted = node or 0
-    for pod in found:
-        if gang.rank(pod) == wanted and running.task_up(pod):
+    wanted, until = node or 0, time.monotonic() + TOLD_SECONDS
+    while True:
+        mine = [pod for pod in found if gang.rank(pod) == wanted]
+        for pod in filter(running.task_up, mine):
             return Found(name, wanted, str(pod["metadata"]["name"]), public.result())
-    raise not_up(cluster, name, wanted, len(found))
+        if time.monotonic() > until or not any(map(running.begins, mine)):
+            raise not_up(cluster, name, wanted, len(found))
+        time.sleep(0.2)
+        found = cluster_objects.pods(cluster, name)
 
 
 def host_key(cluster: Cluster, name: str) -> str:

@@ -84,3 +84,20 @@ def test_a_wait_for_a_node_that_is_up_ends(
             waiting(state)
     else:
         waiting(state)
+
+
+@pytest.mark.parametrize(
+    ("states", "spec", "expected"),
+    [
+        ([], {"nodeName": "n"}, True),
+        ([{"running": {}}, {"waiting": {"reason": "ContainerCreating"}}], {"nodeName": "n"}, True),
+        ([{"waiting": {"reason": "ImagePullBackOff"}}], {"nodeName": "n"}, False),
+        ([{"terminated": {"exitCode": 1}}], {"nodeName": "n"}, False),
+        ([], {}, False),
+    ],
+)
+def test_containers_that_are_about_to_run(states: list[Any], spec: dict[str, Any], expected: bool) -> None:
+    pod = {"metadata": {}, "spec": spec, "status": {"containerStatuses": [{"state": one} for one in states]}}
+    assert running.begins(pod) is expected
+    pod["metadata"] = {"deletionTimestamp": "now"}
+    assert not running.begins(pod)
