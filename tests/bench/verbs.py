@@ -25,7 +25,7 @@ sys.path.insert(0, str(PROJECT))
 from kubectl_sky.cli import VERBS  # noqa: E402
 
 START = 0.12  # s over python3 -c pass
-MEMORY = 60.0  # MB
+MEMORY = 60.0  # MB; of those that start a kubectl, what that needs
 TASK = "box"
 REQUEST = re.compile(r"^(?:GET|POST|PUT|PATCH|DELETE) http", re.MULTILINE)
 
@@ -44,7 +44,7 @@ LIVE = (
     Live("status", "get jobs,pods,events", 0.45, 3),
     Live(f"status {TASK}", "describe pod {pod}", 0.45, 4),
     Live(f"explain {TASK}", "describe pod {pod}", 0.45, 4),
-    Live(f"queue {TASK}", "get pods", 0.8, 2),
+    Live(f"queue {TASK}", "get pods", 0.8, 3),
     Live(f"logs {TASK}", "logs {pod} -c task", 0.8, 2),
     Live(f"exec {TASK} -- true", "exec {pod} -c task -- true", 0.8, 2),
     Live(f"ssh {TASK} true", "exec {pod} -c task -- true", 0.8, 4),
@@ -124,11 +124,12 @@ class Bench:
         megabytes = max(run.megabytes for run in ours)
         requests = len(REQUEST.findall(measured(self.sky(one.words, "-v=6")).errors))
         plain = statistics.median(run.seconds for run in theirs)
+        most = max(run.megabytes for run in theirs)
         print(
             f"{one.words:22} {seconds:6.2f}s {one.seconds:6.2f}s {megabytes:6.0f}MB {requests:9}   "
-            f"{plain:.2f}s {max(run.megabytes for run in theirs):.0f}MB {one.kubectl.format(pod='POD')}"
+            f"{plain:.2f}s {most:.0f}MB {one.kubectl.format(pod='POD')}"
         )
-        over = seconds > one.seconds or megabytes > MEMORY or requests > one.requests
+        over = seconds > one.seconds or megabytes > max(MEMORY, most) or requests > one.requests
         return f"{one.words}: {seconds:.2f} s, {megabytes:.0f} MB, {requests} requests" if over else ""
 
     def end(self) -> None:
