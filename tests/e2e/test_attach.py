@@ -58,7 +58,7 @@ def test_a_job_with_a_terminal_is_left_and_found_again(box: Sky) -> None:
     one.says("tty; stty size; echo $TERM rank $SKYPILOT_NODE_RANK", "/dev/pts/\\d+\r\n33 99\r\nxterm-256color rank 0")
     one.setwinsize(40, 120)
     one.says("sleep 0.3; stty size", "40 120\r\n")
-    one.says("echo sleep''ing; sleep 100", "sleeping\r\n")
+    one.says("sh -c \"echo sleep''ing; exec sleep 100\"", "sleeping\r\n")
     one.sendintr()
     one.says("echo code''s $?", "codes 130")
     one.send(DETACH)

@@ -349,7 +349,7 @@ def test_a_terminal(shared: Sky) -> None:
     shell.setwinsize(40, 120)
     shell.sendline("sleep 0.3; stty size")
     shell.expect("40 120\r\n")
-    shell.sendline("echo sleeping; sleep 100")
+    shell.sendline("sh -c 'echo sleep\"\"ing; exec sleep 100'")
     shell.expect("sleeping\r\n")
     shell.sendintr()
     shell.expect("\r\n")  # of the new prompt
