@@ -35,6 +35,8 @@ def parser() -> argparse.ArgumentParser:
     verbs.add_parser("stop-kubelet", help="kill a node's kubelet").add_argument("node")
     verbs.add_parser("start-kubelet", help="start a node's kubelet again").add_argument("node")
     verbs.add_parser("kueue", help="install Kueue: queues with quotas (its first build takes minutes)")
+    verbs.add_parser("volcano", help="install Volcano's scheduler beside the cluster's own")
+    verbs.add_parser("coscheduling", help="the scheduler with the coscheduling plugin in place of the cluster's own")
     block = verbs.add_parser("block-apiserver", help="cut this machine's clients off the API server for some seconds")
     block.add_argument("seconds", type=float)
     add_accelerator_verbs(verbs)
@@ -64,7 +66,8 @@ def main() -> None:
     words = parser().parse_args()
     simple = {
         "down": cluster.down, "undress": cluster.undress,
-        "storage": cluster.provision_storage, "kueue": cluster.kueue,
+        "storage": cluster.provision_storage, "kueue": cluster.kueue, "volcano": cluster.volcano,
+        "coscheduling": cluster.coscheduling,
     }  # fmt: skip
     if words.verb == "up":
         cluster.ensure(words.nodes, words.version, words.gpus)

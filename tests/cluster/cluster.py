@@ -15,6 +15,7 @@ from tests.cluster import gpus as fake
 from tests.cluster import plugins
 from tests.cluster.binaries import ensure_containerd, ensure_kubernetes, ensure_packages
 from tests.cluster.control import answers, kubectl, start_apiserver, start_control_plane
+from tests.cluster.gang_schedulers import start_coscheduling, start_volcano
 from tests.cluster.kueue import start_kueue
 from tests.cluster.network import block_clients, make_network
 from tests.cluster.node import import_image, spawn_kubelet, start_containerd, start_kubelet
@@ -270,6 +271,20 @@ def provision_storage() -> None:
     spec = current()
     with lock():
         start_provisioner(spec.release)
+
+
+def volcano() -> None:
+    """Starts Volcano's scheduler beside the cluster's own."""
+    spec = current()
+    with lock(), lock("making"):
+        start_volcano(spec.release)
+
+
+def coscheduling() -> None:
+    """Starts the scheduler with the coscheduling plugin in place of the cluster's own."""
+    spec = current()
+    with lock(), lock("making"):
+        start_coscheduling(spec.release)
 
 
 def kueue() -> None:
