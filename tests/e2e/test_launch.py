@@ -92,7 +92,7 @@ def test_where_the_time_goes(sky: Sky, tmp_path: Path) -> None:
     rows = dict(re.match(r"(\S+(?: \S+)*) {2,}([0-9.]+) s$", line).groups() for line in told[-len(phases) :])  # type: ignore[union-attr]
     assert list(rows) == phases
     seconds = {name: float(text) for name, text in rows.items()}
-    assert seconds["setup"] >= 1 and seconds["run"] >= 2
+    assert seconds["setup"] > 0.5 and seconds["run"] > 1.5  # as told here, each a moment after it was so there
     # what comes before the program and after the table is the machine's: seconds where it is busy
     assert seconds["setup"] + seconds["run"] < (whole := seconds.pop("in all")) <= took + 0.01
     assert sum(seconds.values()) == pytest.approx(whole, abs=0.1)
