@@ -57,14 +57,15 @@ def gather(cluster: Cluster, settings: Settings, need: Need) -> tuple[Facts, Inv
     labels = (namespace.result() or {}).get("metadata", {}).get("labels") or {}
     found = (classes.result() if classes else None) or {"items": []}
     pulling = ((account.result() if account else None) or {}).get("imagePullSecrets") or ()
+    server = _server(version.result())
     facts = Facts(
         context=cluster.context or "",
-        image_volumes=_image_volumes(version.result(), there.nodes, settings),
+        image_volumes=_image_volumes(server, there.nodes, settings),
         pod_security=labels.get(ENFORCE, "privileged"),
         nodes=there.nodes,
-        failure_rules=_server(version.result()) >= FAILURE_RULES_SERVER,
-        indexed=_server(version.result()) >= INDEXED_SERVER,
-        sidecars=_server(version.result()) >= SIDECAR_SERVER,
+        failure_rules=server >= FAILURE_RULES_SERVER,
+        indexed=server >= INDEXED_SERVER,
+        sidecars=server >= SIDECAR_SERVER,
         runtime_classes=frozenset(item["metadata"]["name"] for item in found["items"]),
         storage=storage.result() if storage else None,
         csi=_inline((drivers.result() if drivers else None) or {"items": []}),
@@ -103,10 +104,10 @@ def _get(cluster: Cluster, path: str, **params: Any) -> dict[str, Any] | None:
         raise
 
 
-def _image_volumes(version: dict[str, Any], nodes: Iterable[Node] | None, settings: Settings) -> bool:
+def _image_volumes(server: tuple[int, ...], nodes: Iterable[Node] | None, settings: Settings) -> bool:
     if settings.image_volumes != "auto":
         return settings.image_volumes == "true"
-    if _server(version) < IMAGE_VOLUME_SERVER or not nodes:
+    if server < IMAGE_VOLUME_SERVER or not nodes:
         return False
     return all(_runtime_can(node.runtime) for node in nodes)
 

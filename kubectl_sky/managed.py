@@ -29,7 +29,6 @@ POLICY = Policy(0, "jobs", down=True)  # the end of the job is the end of its po
 # of a pod that its node refused or lost: neither the job's failure, nor known to be a disruption
 LIVES = 3
 UNCLEAR = (137, 255)
-COUNTS = ("batch.kubernetes.io/job-index-ignored-failure-count", "batch.kubernetes.io/job-index-failure-count")
 ENDED = wire.FINAL
 _COMES = "its pod is lost; its Job makes another one after a pause"
 
@@ -215,7 +214,7 @@ def _recoveries(pod: Object, replaced: bool) -> int:
     """How many pods of its index there were before, by its Job's own count; and itself, when it is to be replaced."""
     annotations = pod["metadata"].get("annotations") or {}
     dead = replaced and (pod.get("status") or {}).get("phase") == "Failed"
-    return sum(int(annotations.get(count, 0)) for count in COUNTS) + dead
+    return sum(int(annotations.get(count, 0)) for count in (gang.LET_GO_BEFORE, gang.TAKEN_BEFORE)) + dead
 
 
 def losses(pods: Sequence[Object], index: int | None = None) -> int:

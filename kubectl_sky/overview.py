@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,14 @@ def job_of(thing: Object) -> str:
     """uid of the Job that owns a pod, or another object; "" where none does. Labels tell it from Kubernetes 1.27 on."""
     owners = thing["metadata"].get("ownerReferences") or ()
     return next((str(owner["uid"]) for owner in owners if owner["kind"] == "Job"), "")
+
+
+def by_job(pods: Iterable[Object]) -> dict[str, list[Object]]:
+    """By the uid of the Job that owns them."""
+    found: dict[str, list[Object]] = {}
+    for pod in pods:
+        found.setdefault(job_of(pod), []).append(pod)
+    return found
 
 
 @dataclass(frozen=True)
@@ -138,10 +146,7 @@ class Board:
 
     def pods(self) -> dict[str, list[Object]]:
         """By their Job's uid."""
-        found: dict[str, list[Object]] = {}
-        for pod in list(self.things["Pod"].values()):  # another thread may be taking news
-            found.setdefault(job_of(pod), []).append(pod)
-        return found
+        return by_job(list(self.things["Pod"].values()))  # another thread may be taking news
 
     def jobs(self, patterns: Sequence[str] = ()) -> list[Object]:
         """The Jobs whose names match one of the globs (none: all)."""

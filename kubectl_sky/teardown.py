@@ -60,18 +60,20 @@ class Thing:
         return f"{self.kind.lower()}/{self.name}"
 
 
-def find(cluster: Cluster) -> list[Thing]:
-    """All objects of all tasks in the cluster's namespace: one list a kind, side by side."""
+def find(cluster: Cluster, pod_groups: bool = True) -> list[Thing]:
+    """All objects of all tasks in the cluster's namespace: one list a kind, side by side.
+
+    Without `pod_groups` those of gang schedulers are left out, which take some requests more to find.
+    """
 
     def one(kind: str) -> list[Object]:
         return [{**item, "kind": kind} for item in listed(cluster, kind, names.OURS)]
 
     with ThreadPoolExecutor(len(COLLECTIONS) + 1) as pool:
-        groups = pool.submit(gang_schedulers.groups, cluster)
+        groups = pool.submit(gang_schedulers.groups, cluster) if pod_groups else None
         found = [item for items in pool.map(one, [kind for kind in ORDER if kind in COLLECTIONS]) for item in items]
-        return [
-            Thing(item["kind"], names.whose(item["metadata"]["labels"]), item) for item in [*found, *groups.result()]
-        ]
+        found += groups.result() if groups else []
+        return [Thing(item["kind"], names.whose(item["metadata"]["labels"]), item) for item in found]
 
 
 def chosen(things: Sequence[Thing], patterns: Sequence[str], everything: bool) -> list[Thing]:
@@ -110,9 +112,10 @@ def _delete(cluster: Cluster, thing: Thing) -> None:
 def wait(cluster: Cluster, things: Sequence[Thing], seconds: float, progress: Progress) -> None:
     """Until they and their pods are gone. ClusterFailure after `seconds`, with the reason."""
     uids = {thing.uid for thing in things}
+    grouped = any(thing.kind not in COLLECTIONS for thing in things)
     end, pause = time.monotonic() + seconds, 0.1
     while True:
-        left = [thing for thing in find(cluster) if thing.uid in uids or thing.owner in uids]
+        left = [thing for thing in find(cluster, grouped) if thing.uid in uids or thing.owner in uids]
         if not left:
             return
         progress.update(f"Waiting for {describe(left)} to go away")

@@ -11,7 +11,7 @@ from kubectl_sky import cluster_objects, conversation, managed, names, queues
 from kubectl_sky.api import pages
 from kubectl_sky.errors import Failure
 from kubectl_sky.jobs.following import Place
-from kubectl_sky.overview import job_of, matches
+from kubectl_sky.overview import by_job, matches
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
@@ -75,10 +75,7 @@ def rows(cluster: Cluster, patterns: Sequence[str] = ()) -> list[Row]:
     jobs = _all(cluster, "Job", SELECTOR)
     wanted = [pattern.partition("/")[0] for pattern in patterns]
     found = [job for job in jobs if not wanted or any(matches(name, wanted) for name in _called(job))]
-    pods: dict[str, list[Object]] = {}
-    if found:
-        for pod in _all(cluster, "Pod", names.OURS):
-            pods.setdefault(job_of(pod), []).append(pod)
+    pods = by_job(_all(cluster, "Pod", names.OURS)) if found else {}
     found.sort(key=lambda job: (job["metadata"].get("creationTimestamp", ""), job["metadata"]["name"]))
     listed = [one for job in found for one in of_job(job, pods.get(job["metadata"]["uid"], []), cluster.context)]
     return list(_asked(cluster, [one for one in listed if not patterns or one.is_one_of(patterns)]))

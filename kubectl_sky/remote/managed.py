@@ -6,7 +6,6 @@ nodes that stayed is ended first, and the files that came with the task are put 
 
 import json
 import os
-import socket
 import time
 
 import deliver
@@ -14,6 +13,7 @@ import gang
 import neighbours
 import wire
 from job import Job, contract
+from nodes import resolves
 
 # exit codes of a pod that mean something else to its Job; what a signal or a lost container leaves is among them
 RESERVED = (gang.LET_GO, gang.TAKEN, 137, 255)
@@ -28,13 +28,6 @@ def last_words(state):
     """How it ended, for the pod's status: at most 4096 bytes."""
     kept = {name: state.get(name) for name in NOTED}
     return json.dumps(dict(kept, reason=(kept["reason"] or "")[:1000] or None))
-
-
-def _resolves(host):
-    try:
-        return bool(socket.getaddrinfo(host, None))
-    except OSError:
-        return False
 
 
 def brought(told):
@@ -123,7 +116,7 @@ class ManagedJob(Job):
         """Waits, once, until the others of its job group are found by their names."""
         until = time.monotonic() + PEERS_SECONDS
         for host in [] if self.alone else self.managed.get("peers", ()):
-            while not (_resolves(host) or self.final or time.monotonic() > until):
+            while not (resolves(host) or self.final or time.monotonic() > until):
                 self.set(reason="waiting for %s of its job group" % host)
                 self._pause(0.5)
         self.alone = True

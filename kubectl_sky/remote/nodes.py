@@ -27,6 +27,14 @@ OPTIONS = {
 LOST_SECONDS = 15.0  # a node out of reach for so long is lost
 
 
+def resolves(host):
+    """Whether there is such a name."""
+    try:
+        return bool(socket.getaddrinfo(host, None))
+    except OSError:
+        return False
+
+
 class Lost(Exception):
     """A node is gone, and its part of the job with it."""
 
@@ -51,7 +59,7 @@ class Node:
                 time.sleep(0.05)
             return
         while True:
-            if self._resolves():
+            if resolves(self.host):
                 pid = os.posix_spawn(SSH, self._forward(), dict(os.environ), setsigdef=[signal.SIGCHLD])
                 # its sshd may not be up yet, which ends our ssh; or its supervisor, which ends the greeting
                 greeted = ended = False
@@ -68,13 +76,6 @@ class Node:
             return bool(os.waitpid(pid, 0 if wait else os.WNOHANG)[0])
         except ChildProcessError:
             return True  # and the kernel has reaped it: see agent.py
-
-    def _resolves(self):
-        try:
-            socket.getaddrinfo(self.host, None)
-            return True
-        except OSError:
-            return False
 
     def _forward(self):
         options = [word for key, value in OPTIONS.items() for word in ("-o", key + "=" + value)]

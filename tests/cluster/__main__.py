@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 from tests.cluster import cluster
+from tests.cluster.gang_schedulers import start_coscheduling, start_volcano
+from tests.cluster.kueue import start_kueue
 from tests.cluster.settings import DEFAULT_VERSION, VERSIONS, ClusterError
 
 
@@ -66,9 +68,9 @@ def main() -> None:
     words = parser().parse_args()
     simple = {
         "down": cluster.down, "undress": cluster.undress,
-        "storage": cluster.provision_storage, "kueue": cluster.kueue, "volcano": cluster.volcano,
-        "coscheduling": cluster.coscheduling,
+        "storage": cluster.provision_storage,
     }  # fmt: skip
+    added = {"kueue": start_kueue, "volcano": start_volcano, "coscheduling": start_coscheduling}
     if words.verb == "up":
         cluster.ensure(words.nodes, words.version, words.gpus)
         print(cluster.environment())
@@ -92,6 +94,8 @@ def main() -> None:
         cluster.dra_plugin(words.node, words.count, words.product, words.memory)
     elif words.verb == "kwok":
         cluster.kwok(words.nodes, words.pods)
+    elif words.verb in added:
+        cluster.install(added[words.verb])
     else:
         simple[words.verb]()
 

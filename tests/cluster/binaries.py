@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import subprocess
@@ -115,6 +116,11 @@ def ensure_containerd(version: Version) -> None:
     module = "github.com/containerd/containerd/v2/cmd"
     packages = [f"{module}/{program}@{CONTAINERD}" for program in CONTAINERD_PROGRAMS]
     go(f"containerd {CONTAINERD}", "install", "-ldflags", "-s -w", *packages, bin_dir=CONTAINERD_BIN)
+
+
+def module_folder(module: str, version: str) -> Path:
+    """The folder of a Go module, which is downloaded if it is not there."""
+    return Path(json.loads(run("go", "mod", "download", "-json", f"{module}@{version}"))["Dir"])
 
 
 def go(what: str, verb: str, *arguments: str, cwd: Path | None = None, bin_dir: Path | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,8 +15,6 @@ from tests.cluster import gpus as fake
 from tests.cluster import plugins
 from tests.cluster.binaries import ensure_containerd, ensure_kubernetes, ensure_packages
 from tests.cluster.control import answers, kubectl, start_apiserver, start_control_plane
-from tests.cluster.gang_schedulers import start_coscheduling, start_volcano
-from tests.cluster.kueue import start_kueue
 from tests.cluster.network import block_clients, make_network
 from tests.cluster.node import import_image, spawn_kubelet, start_containerd, start_kubelet
 from tests.cluster.pki import make_certificates, make_users
@@ -273,25 +271,11 @@ def provision_storage() -> None:
         start_provisioner(spec.release)
 
 
-def volcano() -> None:
-    """Starts Volcano's scheduler beside the cluster's own."""
+def install(start: Callable[[Version], None]) -> None:
+    """Adds Kueue or a gang scheduler, by what starts it."""
     spec = current()
     with lock(), lock("making"):
-        start_volcano(spec.release)
-
-
-def coscheduling() -> None:
-    """Starts the scheduler with the coscheduling plugin in place of the cluster's own."""
-    spec = current()
-    with lock(), lock("making"):
-        start_coscheduling(spec.release)
-
-
-def kueue() -> None:
-    """Installs Kueue: queues with quotas."""
-    spec = current()
-    with lock(), lock("making"):
-        start_kueue(spec.release)
+        start(spec.release)
 
 
 def kwok(nodes: int, pods: int) -> None:

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tests.cluster.binaries import go
+from tests.cluster.binaries import go, module_folder
 from tests.cluster.control import answers, kubectl
 from tests.cluster.process import daemons, end, run, spawn, wait_for
 from tests.cluster.settings import CACHE, CONTROL, KUBECONFIG, ROOT, Version
@@ -40,11 +40,6 @@ PROFILE = {
 }
 
 
-def source(module: tuple[str, str]) -> Path:
-    """The folder of a module."""
-    return Path(json.loads(run("go", "mod", "download", "-json", "@".join(module)))["Dir"])
-
-
 def build(program: str) -> None:
     """Once; minutes."""
     if (BIN / program).exists():
@@ -53,7 +48,7 @@ def build(program: str) -> None:
     BIN.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "module"
-        shutil.copytree(source(module), copy)
+        shutil.copytree(module_folder(*module), copy)
         run("chmod", "-R", "u+w", copy)
         partial = BIN / f"{program}.partial"
         go(program, "build", "-mod=mod", "-ldflags", "-s -w", "-o", str(partial), package, cwd=copy)
@@ -64,7 +59,7 @@ def start_volcano(version: Version) -> None:
     """Beside the cluster's own scheduler, for the pods that ask for it."""
     for program in ("vc-scheduler", "vc-controller-manager"):
         build(program)
-    there = source(VOLCANO)
+    there = module_folder(*VOLCANO)
     kubectl(version, "apply", "--server-side", "-f", str(there / "config/crd/volcano/bases"))
     conf = there / "installer/helm/chart/volcano/config/volcano-scheduler.conf"
     shared = [f"--kubeconfig={KUBECONFIG}", "--leader-elect=false", "--enable-healthz=false"]
@@ -88,7 +83,7 @@ def start_coscheduling(version: Version) -> None:
         "apply",
         "--server-side",
         "-f",
-        str(source(PLUGINS) / "config/crd/bases/scheduling.x-k8s.io_podgroups.yaml"),
+        str(module_folder(*PLUGINS) / "config/crd/bases/scheduling.x-k8s.io_podgroups.yaml"),
     )
     end(daemons("kube-scheduler"), grace=2)
     if not daemons(str(BIN / "coscheduling")):

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.binaries import go
+from tests.cluster.binaries import go, module_folder
 from tests.cluster.control import answers, kubectl
-from tests.cluster.process import daemons, run, spawn, wait_for
+from tests.cluster.process import daemons, spawn, wait_for
 from tests.cluster.settings import CACHE, CONTROL, CONTROL_IP, KUBECONFIG, ROOT, Version
 
 KUEUE = "v0.19.0"
@@ -36,7 +36,7 @@ def start_kueue(version: Version) -> None:
     if daemons(str(PROGRAM)):
         return
     HOME.mkdir(exist_ok=True)
-    source = Path(json.loads(run("go", "mod", "download", "-json", f"{MODULE}@{KUEUE}"))["Dir"])
+    source = module_folder(MODULE, KUEUE)
     wanted = json.dumps({"apiVersion": "v1", "kind": "List", "items": [*manifests(version, source), *endpoints()]})
     kubectl(version, "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=wanted)
     config = HOME / "config.json"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kubectl_sky import leftovers, managed, names, teardown
+from kubectl_sky import gang, leftovers, managed, names, teardown
 from kubectl_sky import task as tasks
 from kubectl_sky.errors import TaskErrors, UsageError
 from kubectl_sky.jobs import grouping, launching, pipeline
@@ -28,7 +28,7 @@ def job(status: Object | None = None, fan: Object | None = None, **annotations: 
 
 def pod(number: int, index: int = 0, lost: int = 0, **state: Any) -> Object:
     """The `number`th; `running=True`, or `exit=`, with what the agent noted in `said`."""
-    annotations = {INDEX: str(index), managed.COUNTS[0]: str(lost)}
+    annotations = {INDEX: str(index), gang.LET_GO_BEFORE: str(lost)}
     metadata = {"name": f"j-{index}-{number}", "annotations": annotations, "creationTimestamp": AT.format(number)}
     if "exit" in state:
         end = {"exitCode": state["exit"], "startedAt": AT.format(number), "message": json.dumps(state.get("said"))}
