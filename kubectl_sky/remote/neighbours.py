@@ -5,6 +5,7 @@ The key is in memory, and touches no disk.
 """
 
 import os
+import threading
 
 import wire
 
@@ -12,6 +13,7 @@ FOLDER = os.environ.get("SKY_SSH", "/dev/shm/kubectl-sky-ssh")
 BIN = wire.RUN + "/ssh-bin"
 FILES = ("id_ed25519", "known_hosts")
 OWN_SSH = "/sky/tools/bin/ssh"
+_making = threading.Lock()
 PROGRAM = """#!/sky/tools/bin/python3 -SE
 import os, sys
 
@@ -49,7 +51,12 @@ def described(nodes):
 
 
 def make(told):
-    """Makes the program, its configuration and its key."""
+    """Makes the program, its configuration and its key; one at a time."""
+    with _making:
+        _make(told)
+
+
+def _make(told):
     os.makedirs(FOLDER, mode=0o700, exist_ok=True)
     names = "".join("Host %s\n  HostName %s\n" % tuple(pair) for pair in told["hosts"])
     hosts = " ".join(alias for alias, _ in told["hosts"])

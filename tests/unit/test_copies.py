@@ -80,6 +80,22 @@ print(wire.json.dumps([node.up.wait(5), node.boot]))
     assert json.loads(done.stdout) == [True, "x"], done.stderr
 
 
+def test_the_way_to_the_others_is_made_by_two_at_the_same_time(tmp_path: Path) -> None:
+    """By the agent, which tells all nodes, and by a managed job, which tells its own."""
+    script = """
+import threading
+import neighbours
+told = {"hosts": [["a", "b"]], "files": {"id_ed25519": "x" * 100000, "known_hosts": "y"}}
+threads = [threading.Thread(target=lambda: [neighbours.make(told) for _ in range(100)]) for _ in range(4)]
+for thread in threads:
+    thread.start()
+"""
+    argv = [sys.executable, "-SE", "-c", f"import sys; sys.path.insert(0, {str(REMOTE)!r})\n{script}"]
+    env = {"SKY_RUN": str(tmp_path), "SKY_SSH": str(tmp_path / "ssh")}
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, env=env)
+    assert done.stderr == ""
+
+
 def test_the_newest_of_what_the_nodes_know_counts(other: Pod, tmp_path: Path) -> None:
     """Also when that node is there a moment later."""
     (tmp_path / "third").mkdir()
