@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,16 +50,21 @@ def read(cluster: Cluster, name: str, options: Options) -> int:
         return code
 
 
+def container_log(cluster: Cluster, pod: dict[str, Any], tail: int | None = None) -> Iterator[bytes]:
+    """What the pod's task printed up to now, in pieces. Raises ClusterFailure."""
+    query: dict[str, Any] = {"container": "task", **({} if tail is None else {"tailLines": tail})}
+    folder = cluster_objects.collection(cluster, "Pod")
+    return cluster.stream(f"{folder}/{pod['metadata']['name']}/log", **query)
+
+
 def print_containers(
     cluster: Cluster, pods: Sequence[dict[str, Any]], nodes: int, tail: int | None, only: int | None, label: str = ""
 ) -> None:
     """What the task's container of each of the pods printed; `nodes`, `only` and `label` as Printer has them."""
     printer = Printer(nodes, colour(sys.stdout), only, label=label)
-    folder = cluster_objects.collection(cluster, "Pod")
-    query: dict[str, Any] = {"container": "task", **({} if tail is None else {"tailLines": tail})}
     for pod in pods:
         try:
-            for piece in cluster.stream(f"{folder}/{pod['metadata']['name']}/log", **query):
+            for piece in container_log(cluster, pod, tail):
                 printer.write(gang.rank(pod), piece)
         except ApiError as error:
             print(f"node {gang.rank(pod)}: {error.message}", file=sys.stderr)

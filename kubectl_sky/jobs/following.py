@@ -12,7 +12,8 @@ from kubectl_sky import cluster_objects, gang, managed, reading, running
 from kubectl_sky.conversation import Broken, away_is_broken
 from kubectl_sky.diagnosis import why
 from kubectl_sky.errors import EXIT_FAILURE, EXIT_INTERRUPT, ClusterFailure, Failure
-from kubectl_sky.follow import Follower, Printer
+from kubectl_sky.follow import Follower
+from kubectl_sky.jobs.remainder import CountingPrinter, print_rest
 from kubectl_sky.output import Progress, colour, duration
 
 if TYPE_CHECKING:
@@ -22,11 +23,11 @@ SHORT, LONG = 0.3, 2.0  # s between two looks while there is nothing to follow
 
 
 class _Gone(Exception):
-    """The pod that was followed is there no more. `heard`: something that it printed has come."""
+    """The pod that was followed is there no more. `printer`: what has printed as much of it as came."""
 
-    def __init__(self, heard: bool = False):
+    def __init__(self, printer: CountingPrinter):
         super().__init__()
-        self.heard = heard
+        self.printer = printer
 
 
 @dataclass(frozen=True)
@@ -69,19 +70,24 @@ def follow_all(cluster: Cluster, places: Sequence[Place], progress: Progress) ->
 def to_the_end(cluster: Cluster, place: Place, progress: Progress) -> int:
     """The same, where Ctrl-C is somebody else's."""
     heard: set[str] = set()  # pods, by uid
+    last: CountingPrinter | None = None
     while True:
         found, now, head = _await(cluster, place, heard, progress)
         nodes = found.job["spec"].get("completions", 1) if found.job and place.of == 1 else 1
         progress.close()
         if now.over or head is None:
+            if last:  # the other nodes' pods were there for longer
+                print_rest(cluster, {gang.rank(pod): pod for pod in found.pods if nodes > 1 and gang.rank(pod)}, last)
+                last.close()
             left = _unheard(found.pods, place, nodes, heard)
             reading.print_containers(cluster, left, nodes, place.tail, place.only, place.label)
             return conclude(cluster, place, now)
         heard.add(head["metadata"]["uid"])
         try:
-            state = _one_pod(cluster, place, head["metadata"]["name"], nodes, progress)
+            state = _one_pod(cluster, place, head, nodes, progress)
         except _Gone as gone:
-            if not gone.heard:  # a short job is over before it is followed
+            last = gone.printer if gone.printer.heard and place.tail is None else None
+            if not gone.printer.heard:  # a short job is over before it is followed
                 heard.remove(head["metadata"]["uid"])
             continue
         if not place.wait and state["status"] not in managed.ENDED:
@@ -122,23 +128,25 @@ def _await(
         pause = min(pause * 1.3, LONG)
 
 
-def _one_pod(cluster: Cluster, place: Place, pod: str, nodes: int, progress: Progress) -> dict[str, Any]:
-    """The job's state when its log in this pod has ended. Raises _Gone when the pod has."""
-    talk = running.Talk(progress, nodes)
+def _one_pod(cluster: Cluster, place: Place, head: dict[str, Any], nodes: int, progress: Progress) -> dict[str, Any]:
+    """The job's state when its log by this pod has ended. Raises _Gone when the pod has."""
+    talk, pod = running.Talk(progress, nodes), head["metadata"]["name"]
 
     def there() -> str:
         with away_is_broken():
             if managed.is_up(cluster_objects.pods(cluster, place.name), place.index) != pod:
-                raise _Gone
-        return pod
+                raise _Gone(printer)
+        return str(pod)
 
     request: dict[str, Any] = {"op": "follow", "job": 1, "follow": place.wait, "tail": place.tail}
-    printer = Printer(nodes, colour(sys.stdout), place.only, label=place.label)
+    printer = CountingPrinter(nodes, colour(sys.stdout), place.only, label=place.label)
     follower = Follower(cluster, request, printer, there, talk.state, talk.trouble)
     try:
         return follower.run()
     except (Broken, _Gone):
-        raise _Gone(follower.offset > 0) from None
+        if printer.heard and place.tail is None:
+            print_rest(cluster, {0: head}, printer)
+        raise _Gone(printer) from None
     finally:
         printer.close()
         progress.close()

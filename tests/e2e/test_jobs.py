@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from dataclasses import replace
@@ -123,6 +124,23 @@ def test_errors_are_tried_again_as_asked_then_it_has_failed(sky: Sky, tmp_path: 
     assert [pod["status"]["phase"] for pod in sky.pods("bad")] == ["Failed"]  # and no other was made
     # the name is taken: the next one has another
     assert "bad-2" in sky.run("jobs", "launch", "-d", str(tmp_path / "task.yaml")).err
+
+
+def test_its_last_lines_come_though_the_client_was_cut_off_until_it_was_over(sky: Sky) -> None:
+    nodes = ("--num-nodes", "2")
+    script = "echo one; sleep 3; echo two; [ $SKYPILOT_NODE_RANK = 0 ] && sleep 0.5; exit 7"
+    with sky.start("jobs", "launch", "--name", "cut", *nodes, *SMALL, "--", script) as client:
+        first = [client.stdout.readline() for _ in nodes] if client.stdout else []
+        client.send_signal(signal.SIGSTOP)
+        children = Path(f"/proc/{client.pid}/task/{client.pid}/children").read_text().split()
+        for child in children:  # its `kubectl exec`
+            os.kill(int(child), signal.SIGKILL)
+        eventually("it is over", lambda: sky.pods("cut")[0]["status"]["phase"] == "Failed")
+        client.send_signal(signal.SIGCONT)
+        out, err = client.communicate(timeout=60)
+    ranks = "(head, rank=0) ", "(worker1, rank=1) "
+    assert children and client.returncode == 7 and sorted(first) == [f"{rank}one\n" for rank in ranks]
+    assert sorted(out.splitlines()) == [f"{rank}two" for rank in ranks], err
 
 
 def test_cancel(sky: Sky) -> None:

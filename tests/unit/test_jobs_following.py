@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from kubectl_sky import gang
 from kubectl_sky.diagnosis.why import Found
 from kubectl_sky.jobs import following
 from kubectl_sky.jobs.following import Place
+from kubectl_sky.jobs.remainder import CountingPrinter
 from kubectl_sky.managed import Outcome
 from kubectl_sky.output import Progress
 
@@ -33,9 +35,29 @@ def test_whose_output_has_not_come(place: Place, nodes: int, heard: set[str], na
     assert [one["metadata"]["name"] for one in left] == names
 
 
-@pytest.mark.parametrize(("heard", "printed"), [(False, ["a"]), (True, [])])
+@pytest.mark.parametrize(
+    ("before", "log", "rest"),
+    [
+        ([b"one\n"], [b"one\ntwo\n"], b"two\n"),
+        ([b"on", b"e\ntw"], [b"o", b"ne\n", b"two\nth", b"ree"], b"o\nthree"),
+        ([b"one\n"], [b"one\n"], b""),
+        ([], [b"one\n"], b"one\n"),
+        ([b"one\n"], [b"two\nthree\n"], b""),  # its beginning was dropped
+        ([b"one\n"], [], b""),
+    ],
+)
+def test_the_rest_of_a_log(before: list[bytes], log: list[bytes], rest: bytes) -> None:
+    out = io.BytesIO()
+    printer = CountingPrinter(1, out=out)
+    for piece in before:
+        printer.write(0, piece)
+    printer.write_rest(0, log)
+    assert out.getvalue() == b"".join(before) + rest
+
+
+@pytest.mark.parametrize(("heard", "printed"), [(b"", ["a"]), (b"x", [])])
 def test_a_job_that_is_over_before_it_is_followed(
-    monkeypatch: pytest.MonkeyPatch, heard: bool, printed: list[str]
+    monkeypatch: pytest.MonkeyPatch, heard: bytes, printed: list[str]
 ) -> None:
     """It ends between the look and the first word: what takes three seconds on a busy machine, and cannot be timed."""
     found = Found({"spec": {"completions": 1}}, (pod("a"),), ())
@@ -43,7 +65,10 @@ def test_a_job_that_is_over_before_it_is_followed(
     came: list[str] = []
 
     def followed(*_: Any) -> None:
-        raise following._Gone(heard)
+        printer = CountingPrinter(1, out=io.BytesIO())
+        if heard:
+            printer.write(0, heard)
+        raise following._Gone(printer)
 
     def containers(_: Any, pods: list[dict[str, Any]], *__: Any) -> None:
         came.extend(one["metadata"]["name"] for one in pods)
