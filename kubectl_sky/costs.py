@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from kubectl_sky import managed
+from kubectl_sky import managed, names
 
 Object = Mapping[str, Any]
 
@@ -36,7 +36,7 @@ def of(job: Object, pods: Sequence[Object], now: datetime) -> Cost:
     metadata = job["metadata"]
     annotations = metadata.get("annotations") or {}
     seconds = before(job) + ran(job, pods, now)
-    billed = held(job, pods, now) if managed.LABEL in (metadata.get("labels") or {}) else seconds
+    billed = held(job, pods, now) if names.MANAGED in (metadata.get("labels") or {}) else seconds
     price = _number(annotations.get(PRICE))
     return Cost(metadata["name"], metadata["namespace"], metadata["creationTimestamp"], seconds, billed, price)
 

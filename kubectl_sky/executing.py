@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import attaching, cluster_objects, gang, needs, planning, podspec, queues, running
+from kubectl_sky import attaching, cluster_objects, gang, jobspec, needs, queues, running, shape
 from kubectl_sky.errors import UsageError
 from kubectl_sky.files import collect, gitclone, uploading
 from kubectl_sky.output import Progress
@@ -21,7 +21,7 @@ class Options:
     """`tty`: the job gets one; `attached`: the keys that detach this terminal from it, None to see only its log."""
 
     detach: bool = False
-    tty: podspec.Tty | None = None
+    tty: jobspec.Tty | None = None
     attached: str | None = None
     after: tuple[queues.After, ...] = ()
     priority: int | None = None  # None: the task's
@@ -56,16 +56,16 @@ def execute(cluster: Cluster, name: str, task: Task, options: Options) -> int:
 
 def spec(task: Task, options: Options) -> dict[str, Any]:
     """The job as the agent takes it."""
-    job = {**podspec.job_spec(replace(task, setup=None), options.tty), **demand(task), "after": options.after}
+    job = {**jobspec.job_spec(replace(task, setup=None), options.tty), **demand(task), "after": options.after}
     return job if options.priority is None else {**job, "priority": options.priority}
 
 
 def _check_buckets(cluster: Cluster, name: str, task: Task, progress: Progress) -> None:
     """They are those that the pods were made with: raises UsageError for others."""
-    if not planning.wanted_buckets(task):
+    if not shape.wanted_buckets(task):
         return
     job = cluster_objects.get_job(cluster, name)
-    if job and (missing := planning.missing_buckets(task, job)):
+    if job and (missing := shape.missing_buckets(task, job)):
         command = cluster.connection.command
         raise UsageError(
             f"{name} was made without {', '.join(missing)}: exec brings no buckets",

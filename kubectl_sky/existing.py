@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import autostop, cluster_objects, exposing, images, planning, registry
+from kubectl_sky import autostop, cluster_objects, exposing, images, registry, shape
 from kubectl_sky import settings as own_settings
 from kubectl_sky.diagnosis import podstate, why
 from kubectl_sky.diagnosis.hints import located
@@ -66,9 +66,9 @@ def check(task: Task, job: dict[str, Any], cluster: Cluster, options: Options) -
     Raises UsageError when it asks for other nodes.
     """
     name, down = job["metadata"]["name"], cluster.connection.command("down", job["metadata"]["name"])
-    there = planning.told(job, planning.SHAPE)
+    there = shape.told(job, shape.SHAPE)
     task = images.resolved(task, cluster.context or "")
-    other = planning.misfits(task, there)
+    other = shape.misfits(task, there)
     nodes = job["spec"].get("parallelism", 1)
     if task.num_nodes > nodes:
         other.append(f"num_nodes: asked for {task.num_nodes}, has {nodes}")
@@ -79,7 +79,7 @@ def check(task: Task, job: dict[str, Any], cluster: Cluster, options: Options) -
     notes = []
     if task.num_nodes < nodes:
         notes.append(f"{name} has {nodes} nodes: this job uses {task.num_nodes} of them, the others stay up")
-    if changed := planning.unlike(task, cluster.context or "", job):
+    if changed := shape.unlike(task, cluster.context or "", job):
         notes.append(f"{' and '.join(changed)} changed; {name} stays as it was made until it is taken down: {down}")
     return [*notes, *_renewed(cluster, task, name)]
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from kubectl_sky import cluster_objects, contexts, kube, managed, names
+from kubectl_sky import cluster_objects, contexts, kube, names
 from kubectl_sky.api import kubeconfig
 from kubectl_sky.errors import ClusterFailure, Failure, UsageError
 from kubectl_sky.globs import is_glob
@@ -112,7 +112,7 @@ def _has(place: Cluster, name: str, kind: Kind) -> bool:
     if kind is Kind.JOB:
         name = name.partition("/")[0]
         job = _job(place, name)
-        if job and job["metadata"]["labels"].get(managed.LABEL):
+        if job and job["metadata"]["labels"].get(names.MANAGED):
             return True
         return bool(cluster_objects.listed(place, "Job", f"{names.OURS},{names.GROUP}={name}"))
     if _job(place, name):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kubectl_sky import cluster_objects, finding, kube, managed, names
+from kubectl_sky import cluster_objects, finding, kube, names
 
 if TYPE_CHECKING:
     from kubectl_sky.api.connection import Connection
@@ -22,7 +22,7 @@ TOGETHER = 0.6  # s for several: those that are slower have nothing to say, whil
 
 def tasks(connection: Connection, only_managed: bool = False) -> Words:
     """Names of clusters, or of managed jobs and job groups, of all contexts in which a verb would look for them."""
-    selector = f"{names.OURS},{managed.LABEL}=true" if only_managed else names.OURS
+    selector = f"{names.OURS},{names.MANAGED}=true" if only_managed else names.OURS
     told = _asked(_places(connection), lambda one: cluster_objects.listed(one, "Job", selector))
     words: dict[str, list[str]] = {}
     for place, jobs in told:

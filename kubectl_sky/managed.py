@@ -15,13 +15,12 @@ from typing import Any
 from kubectl_sky import gang
 from kubectl_sky.autostop import Policy
 from kubectl_sky.diagnosis import podstate, state
-from kubectl_sky.names import GROUP
+from kubectl_sky.names import GROUP, MANAGED
 from kubectl_sky.remote import gang as in_pod
 from kubectl_sky.remote import wire
 from kubectl_sky.resources import Resources
 
 Object = dict[str, Any]
-LABEL = "kubectl-sky/managed"  # of the Job
 CANCELLED = "kubectl-sky/cancelled"  # annotation of the Job: when somebody cancelled it
 RETRIES = "kubectl-sky/retries"  # annotation of the Job, where failures of its own are tried again
 FAN = "kubectl-sky/jobs"  # annotation of the Job, where its pods are jobs of their own: see fan()
@@ -48,7 +47,7 @@ class Managed:
 
     def labels(self) -> dict[str, str]:
         """Of the Job."""
-        return {LABEL: "true", **({GROUP: self.group} if self.group else {})}
+        return {MANAGED: "true", **({GROUP: self.group} if self.group else {})}
 
     def as_dict(self) -> Object:
         """As the agent wants it."""

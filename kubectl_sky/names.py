@@ -15,6 +15,7 @@ INSTANCE = "app.kubernetes.io/instance"
 QUEUE, QUEUE_PRIORITY = "kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class"
 OURS = f"{MANAGED_BY}=kubectl-sky"
 GROUP = "kubectl-sky/group"  # label of the Jobs and pods of a job group
+MANAGED = "kubectl-sky/managed"  # label of the Job of a managed job
 LONGEST = 52  # a pod's host name is NAME-INDEX, and a DNS label ends at 63
 
 

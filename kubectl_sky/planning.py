@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from kubectl_sky import costs, identity, images, names, optimizer, podspec, registry, settings
+from kubectl_sky import costs, identity, images, jobspec, names, optimizer, podspec, registry, settings, shape
 from kubectl_sky import task as tasks
 from kubectl_sky.autostop import Policy
 from kubectl_sky.buckets import access
@@ -20,11 +18,8 @@ from kubectl_sky.parts import carried, claims, fabric, gangs, membership, ports,
 from kubectl_sky.parts.part import Part
 from kubectl_sky.record import Record
 from kubectl_sky.task import Task
-from kubectl_sky.taskfile import buckets
 from kubectl_sky.volumes import fits, wanted
 
-SHAPE = "kubectl-sky/shape"  # annotation: what the task's nodes are, to compare a second launch with
-KEPT = "kubectl-sky/kept"  # annotation: what else its pods keep until it is taken down, as digests
 SECRET_LIMIT = 1 << 20
 UNINDEXED = "has Kubernetes before 1.22, which makes no Jobs of several numbered pods"
 
@@ -37,7 +32,7 @@ class Options:
     timeout: float | None = None  # s until node 0 must be up; None: as configured
     exposure: ports.Exposure = field(default_factory=ports.Exposure)
     privileged_mounts: bool = False  # of buckets; agreed to with this launch
-    tty: podspec.Tty | None = None  # of its job
+    tty: jobspec.Tty | None = None  # of its job
     record: Record | None = None  # of this launch, for a later start
     ran_before: float = 0.0  # seconds, of a cluster that is started again
     here: bool = False  # only in the context that is given, whatever the task says
@@ -65,7 +60,7 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
         raise UsageError(f"context {found.context} {UNINDEXED}", "one job at a time, or another context (--context)")
     chosen, own = replace(chosen, task=task), settings.load()
     waits = has_files(task) or options.managed
-    job = podspec.job_spec(task, options.tty) if not waits and (task.run or task.setup) else None
+    job = jobspec.job_spec(task, options.tty) if not waits and (task.run or task.setup) else None
     configured = task.settings(found.context)  # whose time in a queue is none in which pods hold their places
     made = podspec.Plan(
         task=task,
@@ -83,13 +78,13 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
         record=options.record,
         provision=limits.provision(options.timeout, None if configured.queue else configured.timeout),
         annotations={
-            SHAPE: json.dumps(shape(task)),
-            **({KEPT: json.dumps(there)} if (there := _kept(task, chosen.place.context)) else {}),
+            shape.SHAPE: json.dumps(shape.of(task)),
+            **({shape.KEPT: json.dumps(there)} if (there := shape.kept(task, chosen.place.context)) else {}),
             **_priced(chosen, options.ran_before),
             **ports.told(task.resources.ports, options.exposure),
         },
     )
-    told = made.managed.as_dict() if made.managed else job or podspec.variables(task)
+    told = made.managed.as_dict() if made.managed else job or jobspec.variables(task)
     room = SECRET_LIMIT - 8192 - len(json.dumps(told))
     if room < 0:
         raise UsageError(
@@ -152,84 +147,9 @@ def blind(task: Task, context: str = "") -> optimizer.Candidate:
     return optimizer.choose(optimizer.candidates(task, [optimizer.Place(context, None)]), ordered=True)
 
 
-def shape(task: Task) -> dict[str, Any]:
-    """What a task demands of its nodes; None for what it leaves open."""
-    r = task.resources
-    gpus = [f"{a.name}:{a.count:g}" for a in r.accelerators[:1]]
-    mounted = {"volumes": wanted.shape(task)} if task.volumes else {}
-    if there := wanted_buckets(task):
-        mounted["buckets"] = there
-    return {"cpus": r.cpus, "memory": r.memory, "accelerators": gpus or None, "image": r.image_id, **mounted}
-
-
-def wanted_buckets(task: Task) -> list[str]:
-    """`s3://bucket at /data` of each."""
-    return [f"{bucket.uri} at {bucket.dst}" for bucket in buckets.read(task.file_mounts)]
-
-
 def has_files(task: Task) -> bool:
     """Whether local files go along: the first job then waits for them."""
     return task.workdir is not None or any(mount.is_local for mount in task.file_mounts)
-
-
-def misfits(task: Task, there: dict[str, Any]) -> list[str]:
-    """What nodes of the shape `there` lack for the best of the task's alternatives, in words."""
-    candidates, _ = task.resources.candidates()
-    return min((_misfits(shape(replace(task, resources=one)), there) for one in candidates), key=len)
-
-
-def _misfits(wanted: dict[str, Any], there: dict[str, Any]) -> list[str]:
-    return [
-        f"{what}: asked for {_say(value)}, has {_say(there.get(what))}"
-        for what, value in wanted.items()
-        if value is not None and there.get(what) != value
-    ]
-
-
-def missing_buckets(task: Task, job: dict[str, Any]) -> list[str]:
-    """Those of the task that the Job of another was not made with."""
-    there = told(job, SHAPE)
-    return [one for one in wanted_buckets(task) if one not in there.get("buckets", ())]
-
-
-def told(job: dict[str, Any], annotation: str) -> dict[str, Any]:
-    """What one of the annotations above says of a task that is up."""
-    return dict(json.loads(job["metadata"].get("annotations", {}).get(annotation, "{}")))
-
-
-def unlike(task: Task, context: str, job: dict[str, Any]) -> list[str]:
-    """The fields of a second launch that its pods were made without; those that it leaves open are not among them."""
-    there = told(job, KEPT)
-    return [field for field, digest in _kept(task, context).items() if there.get(field) != digest]
-
-
-def _kept(task: Task, context: str) -> dict[str, str]:
-    """Field -> digest, of those that are given."""
-    there, r = task.settings(context), task.resources
-    config = [
-        there.labels, there.annotations, there.service_account, there.queue, there.limits,
-        [there.allowed_nodes.terms()] if there.allowed_nodes else [], [node.raw() for node in there.pod_config],
-    ]  # fmt: skip
-    values = {
-        "config.kubernetes": config if any(config) else None,
-        "resources.labels": r.labels,
-        "resources.disk_size": r.disk_size,
-        "image_pull_secret": settings.load().image_pull_secret,
-    }
-    digest = {field: json.dumps(value, sort_keys=True, default=str) for field, value in values.items() if value}
-    return {field: hashlib.sha256(text.encode()).hexdigest()[:12] for field, text in digest.items()}
-
-
-def _say(value: Any) -> str:
-    """`["H100:8"]` -> `H100:8`"""
-    return "the default" if value is None else ", ".join(value) if isinstance(value, list) else f"{value}"
-
-
-def check_supported(task: Task) -> None:
-    """Raises TaskErrors for what the task file may say but cannot be run yet."""
-    problems = tasks.unsupported(task)
-    if problems:
-        raise TaskErrors(problems)
 
 
 def name_of(task: Task, given: str | None) -> str:

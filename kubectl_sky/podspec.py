@@ -8,12 +8,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from kubectl_sky import (
     autostop,
     gang,
     hooks,
+    jobspec,
     managed,
     names,
     needs,
@@ -38,7 +39,6 @@ from kubectl_sky.record import Record
 from kubectl_sky.remote import gang as in_pod
 from kubectl_sky.settings import Settings
 from kubectl_sky.task import Task
-from kubectl_sky.taskfile.envs import DOCKER_LOGIN
 from kubectl_sky.volumes.storage import Storage
 
 Manifest = dict[str, Any]
@@ -75,14 +75,6 @@ class Identity:
 
     private: str
     public: str
-
-
-class Tty(NamedTuple):
-    """The terminal of a job on its first node."""
-
-    rows: int
-    columns: int
-    term: str  # what it is called: $TERM
 
 
 @dataclass(frozen=True)
@@ -137,25 +129,6 @@ def has_secrets(plan: Plan) -> bool:
     return bool(plan.task.secrets or given)
 
 
-def job_spec(task: Task, tty: Tty | None = None) -> dict[str, Any]:
-    """What the agent in the pod is told to run."""
-    return {
-        "name": task.name,
-        "setup": task.setup,
-        "run": task.run,
-        "envs": {**({"TERM": tty.term} if tty else {}), **variables(task)},
-        "gpus": needs.gpus(task),
-        "num_nodes": task.num_nodes,
-        "tty": [tty.rows, tty.columns] if tty else None,
-        "priority": task.resources.priority,
-    }
-
-
-def variables(task: Task) -> dict[str, str]:
-    """Its own, as its job and, before one is there, sessions have them."""
-    return {k: v for k, v in {**task.envs, **task.secrets}.items() if k not in DOCKER_LOGIN}
-
-
 def _labelled(plan: Plan, manifest: Mapping[str, Any]) -> Manifest:
     metadata = manifest["metadata"]
     return {**manifest, "metadata": {**metadata, "labels": {**metadata.get("labels", {}), **names.labels(plan.name)}}}
@@ -185,7 +158,7 @@ def _secret(plan: Plan) -> Manifest:
         "expects": bool(plan.task.run or plan.task.setup),
         "job": plan.job,
         **({"queued": True} if plan.config.queue else {}),
-        "envs": {} if plan.job else variables(plan.task),
+        "envs": {} if plan.job else jobspec.variables(plan.task),
     }
     files = {
         "task.json": json.dumps(task),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky.errors import EXIT_INTERRUPT, ClusterFailure, UsageError
-from kubectl_sky.podspec import Tty
+from kubectl_sky.jobspec import Tty
 from kubectl_sky.ssh import client
 
 if TYPE_CHECKING:

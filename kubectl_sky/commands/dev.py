@@ -9,7 +9,7 @@ import typer
 
 from kubectl_sky.cli import is_task_file
 from kubectl_sky.commands.configflag import CONFIG, configured
-from kubectl_sky.commands.taskflags import TaskFlags, read_task, with_task_flags
+from kubectl_sky.commands.taskflags import TaskFlags, check_supported, read_task, with_task_flags
 from kubectl_sky.errors import UsageError
 
 
@@ -56,7 +56,7 @@ def dev(
     if name and not flags.workdir and not (words and is_task_file(words[0])):
         flags = replace(flags, workdir=starting.here())
     task = configured(read_task(words, flags), config)
-    planning.check_supported(task)
+    check_supported(task)
     if restart and not task.run:
         raise UsageError("--restart: there is nothing to run", "give a task file with `run`, or a command after --")
     if name:

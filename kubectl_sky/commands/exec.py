@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kubectl_sky.commands.launchflags import DETACH
-from kubectl_sky.commands.taskflags import TaskFlags, read_task, with_task_flags
+from kubectl_sky.commands.taskflags import TaskFlags, check_supported, read_task, with_task_flags
 from kubectl_sky.commands.ttyflags import DETACH_KEYS, STDIN, TTY, wanted
 
 
@@ -44,10 +44,10 @@ def exec_(
       kubectl sky exec -d --gpus 1 train -- python eval.py
       kubectl sky exec -d --after 3 train python report.py
     """
-    from kubectl_sky import executing, finding, planning, queues
+    from kubectl_sky import executing, finding, queues
 
     task = read_task(entry or [], flags)
-    planning.check_supported(task)
+    check_supported(task)
     terminal, keys = wanted(tty, stdin, detach, detach_keys)
     options = executing.Options(detach, terminal, keys, tuple(queues.after(after or ())), priority)
     return executing.execute(finding.cluster(ctx.obj, "exec", [cluster_name]), cluster_name, task, options)

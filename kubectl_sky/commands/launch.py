@@ -10,7 +10,7 @@ import typer
 from kubectl_sky.commands.configflag import CONFIG, configured
 from kubectl_sky.commands.idleflags import IDLE_MINUTES, WAIT_FOR
 from kubectl_sky.commands.launchflags import DETACH, ENTRY, NEVER_ASKS
-from kubectl_sky.commands.taskflags import TaskFlags, read_task, with_task_flags
+from kubectl_sky.commands.taskflags import TaskFlags, check_supported, read_task, with_task_flags
 from kubectl_sky.commands.ttyflags import DETACH_KEYS, TTY, wanted
 from kubectl_sky.errors import UsageError
 
@@ -96,7 +96,7 @@ def launch(
     if not entry and not cluster_name:
         raise UsageError("nothing to launch", "name a task file, a command after --, or idle pods: -c NAME")
     task = configured(read_task(entry or [], flags), config)
-    planning.check_supported(task)
+    check_supported(task)
     seconds = limits.given(provision_timeout)
     cluster = contexts.first(ctx.obj)
     exposure = exposing.wanted(expose, task.resources, task.settings(cluster.context).ports)

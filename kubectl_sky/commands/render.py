@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from kubectl_sky.commands.configflag import CONFIG, configured
-from kubectl_sky.commands.taskflags import TaskFlags, read_task, with_task_flags
+from kubectl_sky.commands.taskflags import TaskFlags, check_supported, read_task, with_task_flags
 from kubectl_sky.output import Format, manifests
 
 
@@ -41,7 +41,7 @@ def render(
     task = configured(read_task(entry, flags), config)
     from kubectl_sky import autostop, exposing, identity, planning, podspec
 
-    planning.check_supported(task)
+    check_supported(task)
     context = ctx.obj.context or ""
     exposure = exposing.wanted(expose, task.resources, task.settings(context).ports)
     name = planning.name_of(task, cluster_name)

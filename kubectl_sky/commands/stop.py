@@ -44,15 +44,16 @@ def stop(
 
 
 def _stop(cluster: Cluster, names: Sequence[str], everything: bool, yes: bool, seconds: float | None) -> int:
-    from kubectl_sky import autostop, cluster_objects, managed, stopping
+    from kubectl_sky import autostop, cluster_objects, stopping
     from kubectl_sky.commands.status import missing
+    from kubectl_sky.names import MANAGED
     from kubectl_sky.overview import Board
 
     board = Board(cluster, cluster.namespace)
     board.load()
     missing(names, board.rows(names), board.job_names(), cluster, everywhere=False)
     jobs = board.jobs(names)
-    if held := [job["metadata"]["name"] for job in jobs if managed.LABEL in job["metadata"]["labels"]]:
+    if held := [job["metadata"]["name"] for job in jobs if MANAGED in job["metadata"]["labels"]]:
         cancel = cluster.connection.command("jobs cancel", held[0])
         print(f"{', '.join(held)}: managed jobs are not stopped; {cancel} ends them", file=sys.stderr)
         jobs = [job for job in jobs if job["metadata"]["name"] not in held]

@@ -131,3 +131,9 @@ def read_task(entry: Sequence[str], flags: TaskFlags) -> tasks.Task:
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return task
+
+
+def check_supported(task: tasks.Task) -> None:
+    """Raises TaskErrors for what the task file may say but cannot be run yet."""
+    if problems := tasks.unsupported(task):
+        raise tasks.TaskErrors(problems)

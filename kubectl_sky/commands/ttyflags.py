@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kubectl_sky.errors import UsageError
-from kubectl_sky.podspec import Tty
+from kubectl_sky.jobspec import Tty
 
 TTY = Annotated[
     bool, typer.Option("-t", "--tty", help="Give the job a terminal (on its first node), and attach this one to it")

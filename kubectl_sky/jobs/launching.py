@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import choosing, cluster_objects, identity, launching, managed, names, podspec
+from kubectl_sky import choosing, cluster_objects, identity, jobspec, launching, managed, names
 from kubectl_sky.buckets import uploading as bucket_uploading
 from kubectl_sky.errors import UsageError
 from kubectl_sky.files import collect, gitclone, recording, uploading
@@ -97,7 +97,7 @@ def _specs(tasks: Sequence[Task], told: Sequence[dict[str, Any]]) -> tuple[dict[
     ids = "\n".join(one["task_id"] for one in told)
     for one in told:
         one["env"]["SKYPILOT_TASK_IDS"] = ids
-    return tuple({**podspec.job_spec(one), "managed": said} for one, said in zip(tasks, told, strict=True))
+    return tuple({**jobspec.job_spec(one), "managed": said} for one, said in zip(tasks, told, strict=True))
 
 
 def pack(files: collect.Files, progress: Progress) -> bytes:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
 
 Object = dict[str, Any]
-SELECTOR = f"{names.OURS},{managed.LABEL}=true"
+SELECTOR = f"{names.OURS},{names.MANAGED}=true"
 
 
 @dataclass(frozen=True)

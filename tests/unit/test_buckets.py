@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from kubectl_sky import own_containers, planning, podspec, settings
+from kubectl_sky import own_containers, planning, podspec, settings, shape
 from kubectl_sky.buckets import access, credentials, uploading
 from kubectl_sky.errors import TaskErrors, UsageError
 from kubectl_sky.parts import bucket_uploads
@@ -282,18 +282,18 @@ def test_what_is_local_goes_to_a_bucket_first(tmp_path, monkeypatch):
 
 def test_exec_brings_no_buckets():
     one, other = (parse(f"file_mounts: {{/a: s3://{name}}}\nrun: x", "t")[0] for name in ("b", "c"))
-    job = {"metadata": {"annotations": {planning.SHAPE: json.dumps(planning.shape(one))}}}
-    assert planning.missing_buckets(one, job) == []
-    assert planning.missing_buckets(other, job) == ["s3://c at /a"]
+    job = {"metadata": {"annotations": {shape.SHAPE: json.dumps(shape.of(one))}}}
+    assert shape.missing_buckets(one, job) == []
+    assert shape.missing_buckets(other, job) == ["s3://c at /a"]
 
 
 def test_a_second_launch_must_want_the_same_buckets():
     one, other, none = (
         parse(f"{text}\nrun: x", "t")[0] for text in ("file_mounts: {/a: s3://b}", "file_mounts: {/a: s3://c}", "")
     )
-    assert planning.misfits(one, planning.shape(one)) == []
-    assert planning.misfits(none, planning.shape(one)) == []
-    assert planning.misfits(other, planning.shape(one)) == ["buckets: asked for s3://c at /a, has s3://b at /a"]
+    assert shape.misfits(one, shape.of(one)) == []
+    assert shape.misfits(none, shape.of(one)) == []
+    assert shape.misfits(other, shape.of(one)) == ["buckets: asked for s3://c at /a, has s3://b at /a"]
 
 
 def test_endpoints_are_checked(monkeypatch):

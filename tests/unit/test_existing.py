@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kubectl_sky import existing, planning, podspec
+from kubectl_sky import existing, planning, podspec, shape
 from kubectl_sky.diagnosis.state import INDEX
 from kubectl_sky.diagnosis.why import Found
 from kubectl_sky.task import parse
@@ -60,7 +60,7 @@ def made(text: str) -> dict[str, Any]:
     ],
 )
 def test_what_a_second_launch_cannot_change_is_named(text: str, changed: list[str]) -> None:
-    assert planning.unlike(parse(text, "t")[0], "", made(BASE)) == changed
+    assert shape.unlike(parse(text, "t")[0], "", made(BASE)) == changed
 
 
 def test_nothing_of_the_configuration_is_in_clear() -> None:

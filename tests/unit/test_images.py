@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kubectl_sky import dockerconfig, images, planning, podspec, registry, task
+from kubectl_sky import dockerconfig, images, planning, podspec, registry, shape, task
 from kubectl_sky.diagnosis import pulling
 from kubectl_sky.errors import ApiError, Failure, TaskErrors, UsageError
 from kubectl_sky.settings import Settings
@@ -103,9 +103,9 @@ def test_contexts_without_an_image_do_not_come_into_question() -> None:
 
 def test_a_second_launch_compares_the_images_of_the_context() -> None:
     text = "resources: {image_id: {here: x, docker: z}}\nrun: a"
-    there = json.loads(planned(text).annotations[planning.SHAPE])
-    assert planning.misfits(images.resolved(parsed(text), "here"), there) == []
-    assert planning.misfits(images.resolved(parsed(text), "there"), there) == ["image: asked for z, has x"]
+    there = json.loads(planned(text).annotations[shape.SHAPE])
+    assert shape.misfits(images.resolved(parsed(text), "here"), there) == []
+    assert shape.misfits(images.resolved(parsed(text), "there"), there) == ["image: asked for z, has x"]
 
 
 @pytest.mark.parametrize(

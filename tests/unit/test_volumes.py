@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kubectl_sky import choosing, planning
+from kubectl_sky import choosing, planning, shape
 from kubectl_sky import task as tasks
 from kubectl_sky.capacity.nodes import Device, Node
 from kubectl_sky.errors import UsageError
@@ -246,11 +246,11 @@ def test_of_several_contexts_those_with_the_volumes_are_taken() -> None:
 
 
 def test_other_volumes_need_other_nodes() -> None:
-    there = planning.shape(parse("{/a: data}"))
-    assert planning.misfits(parse("{/a: data}"), there) == []
-    [text] = planning.misfits(parse("{/a: data, ~/b: {size: 5Gi}}"), there)
+    there = shape.of(parse("{/a: data}"))
+    assert shape.misfits(parse("{/a: data}"), there) == []
+    [text] = shape.misfits(parse("{/a: data, ~/b: {size: 5Gi}}"), there)
     assert text == "volumes: asked for /a: data, ~/b: 5Gi, has /a: data"
-    assert planning.misfits(tasks.parse("run: x", "t")[0], there) == []
+    assert shape.misfits(tasks.parse("run: x", "t")[0], there) == []
 
 
 # -- what the cluster says

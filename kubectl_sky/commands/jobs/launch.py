@@ -11,7 +11,7 @@ import typer
 
 from kubectl_sky.commands.configflag import CONFIG, configured
 from kubectl_sky.commands.launchflags import DETACH, ENTRY, NEVER_ASKS
-from kubectl_sky.commands.taskflags import TaskFlags, read_tasks, with_task_flags
+from kubectl_sky.commands.taskflags import TaskFlags, check_supported, read_tasks, with_task_flags
 from kubectl_sky.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,10 +76,8 @@ def launch(
 
 def check(tasks: Sequence[Task], file: TaskFile, num_jobs: int) -> None:
     """Raises UsageError for what cannot be a managed job."""
-    from kubectl_sky import planning
-
     for task in tasks:
-        planning.check_supported(task)
+        check_supported(task)
         if not (task.run or task.setup):
             raise UsageError("the task has nothing to run", "add `run:`, or give a command after --")
     if num_jobs > 1 and (len(tasks) > 1 or tasks[0].num_nodes > 1):
