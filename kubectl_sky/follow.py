@@ -29,11 +29,15 @@ class Printer:
     def __init__(
         self, nodes: int, colour: bool = False, only: int | None = None, out: BinaryIO | None = None, label: str = ""
     ):
-        self.ranked, self.label = nodes > 1 and only is None, label
-        self.prefixed = self.ranked or bool(label)
-        self.colour, self.only = colour, only
+        self.colour, self.only, self.label = colour, only, label
+        self.speak(nodes)
         self.out = out or sys.stdout.buffer
         self.rest: dict[int, bytes] = {}
+
+    def speak(self, nodes: int) -> None:
+        """So many nodes from now on."""
+        self.ranked = nodes > 1 and self.only is None
+        self.prefixed = self.ranked or bool(self.label)
 
     def write(self, rank: int, data: bytes) -> None:
         if self.only is not None and rank != self.only:

@@ -137,8 +137,8 @@ def follow(
 ) -> int:
     """Sends `request` (submit or follow) and prints what comes; returns the job's exit code. Raises Failure.
 
-    `nodes` is how many speak; `only` the one of them to be heard; `leave`: the keys that detach, in words; `watch` is
-    told each change of the job's state, and what it raises ends this.
+    `nodes` is how many speak, if the agent does not say it; `only` the one of them to be heard; `leave`: the keys that
+    detach, in words; `watch` is told each change of the job's state, and what it raises ends this.
     """
     talk = Talk(progress, nodes, leave)
 
@@ -149,6 +149,8 @@ def follow(
         if "missing" in state and known:
             return
         known = known or "id" in state
+        talk.nodes = state.get("nodes", talk.nodes)
+        printer.speak(talk.nodes)
         talk.state(state)
         watch(state)
 
@@ -169,7 +171,7 @@ def follow(
     if "missing" in state and known:
         text = f"{name} was taken away and came again, and job {follower.job} and the files that it had went with it"
         raise Anew(text, f"{cluster.connection.command('launch')} again sends them, and runs it")
-    return conclude(cluster, name, state, nodes, followed=request.get("follow", True))
+    return conclude(cluster, name, state, talk.nodes, followed=request.get("follow", True))
 
 
 class Anew(Failure):

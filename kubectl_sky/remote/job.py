@@ -33,8 +33,9 @@ class Job:
     """Its `state` is a dict, shown to whoever asks and kept for the next agent:
 
     id, name, tty (whether it has a terminal), status, exit, reason, rank (that failed), submitted, started, ended
-    (seconds since 1970), resources (in words), priority, key (of the submission), places ([node, GPU numbers] each,
-    once it has some), marks (bytes of output of each rank when its present phase began), boots (which pods it is on).
+    (seconds since 1970), nodes (how many), resources (in words), priority, key (of the submission), places ([node,
+    GPU numbers] each, once it has some), marks (bytes of output of each rank when its present phase began), boots
+    (which pods it is on).
     """
 
     def __init__(self, number, spec, task, state=None):
@@ -58,6 +59,7 @@ class Job:
             "submitted": time.time(),
             "started": None,
             "ended": None,
+            "nodes": self.demand.nodes,
             "resources": words(self.demand),
             "priority": spec.get("priority") or 0,
             "key": spec.get("key"),
@@ -236,6 +238,7 @@ class Job:
         offset = min(offset, log.size)  # more was known of a log that is gone with its pod
         if tail is not None:
             offset, lines = log.tail(tail)
+            conn.sendall(wire.json_frame(wire.STATE, self.state))  # how many nodes they are from, before them
             for rank, line in lines:
                 conn.sendall(wire.frame(wire.DATA, wire.RANK.pack(rank) + line))
         conn.sendall(wire.json_frame(wire.STATE, dict(self.state, offset=offset)))

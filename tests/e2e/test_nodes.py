@@ -139,6 +139,8 @@ def test_logs_of_one_node(pair: Sky) -> None:
 
 def test_a_job_on_fewer_nodes(pair: Sky) -> None:
     assert pair.ok("exec", "pair", "--num-nodes", "1", "--", "echo of $SKYPILOT_NUM_NODES").out == "of 1\n"
+    for flags in ([], ["--tail", "1"]):  # as it was followed: without prefixes
+        assert pair.ok("logs", "pair", *flags).out == "of 1\n"
     more = pair.run("exec", "pair", "--num-nodes", "3", "--", "true")
     assert more.code == 2 and "2 node" in more.err
 
