@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import cluster_objects, settings
+from kubectl_sky import cluster_objects, settings, versions
 from kubectl_sky.errors import ApiError, ClusterFailure, UsageError
 from kubectl_sky.output import near
 from kubectl_sky.parts import ports
@@ -95,12 +94,11 @@ def _try(cluster: Cluster, manifest: dict[str, Any]) -> None:
 
 def _check_index(cluster: Cluster) -> None:
     """A Service finds node 0 by a label that older clusters do not set."""
-    version = cluster.get("/version")
-    numbers = tuple(int(n) for n in re.findall(r"\d+", f"{version.get('major')}.{version.get('minor')}")[:2])
+    numbers = versions.server(cluster.get("/version"))
     if numbers < INDEXED:
         raise ClusterFailure(
             "ports of several nodes can be exposed from Kubernetes 1.28 on; "
-            f"{cluster.context} has {numbers[0]}.{numbers[1]}",
+            f"{cluster.context} has {'.'.join(map(str, numbers))}",
             "launch without --expose, then kubectl sky port-forward NAME",
         )
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import gang_schedulers
+from kubectl_sky import gang_schedulers, versions
 from kubectl_sky.capacity import inventory
 from kubectl_sky.capacity.inventory import Inventory
 from kubectl_sky.capacity.nodes import Node
@@ -57,7 +56,7 @@ def gather(cluster: Cluster, settings: Settings, need: Need) -> tuple[Facts, Inv
     labels = (namespace.result() or {}).get("metadata", {}).get("labels") or {}
     found = (classes.result() if classes else None) or {"items": []}
     pulling = ((account.result() if account else None) or {}).get("imagePullSecrets") or ()
-    server = _server(version.result())
+    server = versions.server(version.result())
     facts = Facts(
         context=cluster.context or "",
         image_volumes=_image_volumes(server, there.nodes, settings),
@@ -112,15 +111,7 @@ def _image_volumes(server: tuple[int, ...], nodes: Iterable[Node] | None, settin
     return all(_runtime_can(node.runtime) for node in nodes)
 
 
-def _server(version: dict[str, Any]) -> tuple[int, ...]:
-    return _numbers(f"{version.get('major', 0)}.{version.get('minor', 0)}")
-
-
 def _runtime_can(runtime: str) -> bool:
     """`containerd://2.4.2` -> True"""
     name, _, version = runtime.partition("://")
-    return _numbers(version) >= IMAGE_VOLUME_RUNTIMES.get(name, (999,))
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(n) for n in re.findall(r"\d+", version)[:2])
+    return versions.numbers(version) >= IMAGE_VOLUME_RUNTIMES.get(name, (999,))

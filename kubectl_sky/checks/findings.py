@@ -5,12 +5,11 @@ More of it, one subject each: findings_gpus, findings_limits, findings_queues.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from kubectl_sky import podspec
+from kubectl_sky import podspec, versions
 from kubectl_sky.capacity.nodes import Node
 from kubectl_sky.checks import rights
 from kubectl_sky.checks.rights import Right, Rights
@@ -95,17 +94,11 @@ class Seen:
         return ((self.answer("namespace").value or {}).get("metadata") or {}).get("labels") or {}
 
 
-def number(version: Mapping[str, Any]) -> tuple[int, ...]:
-    """`{"major": "1", "minor": "32+"}` -> (1, 32)"""
-    found = re.findall(r"\d+", f"{version.get('major', '')} {version.get('minor', '')}")
-    return tuple(int(part) for part in found[:2])
-
-
 def check_version(seen: Seen) -> Finding:
     if not seen.version:
         return Finding("version", WARNING, "the server does not tell its version")
     name = str(seen.version.get("gitVersion", "")).removeprefix("v") or "of unknown version"
-    if number(seen.version) < OLDEST:
+    if versions.server(seen.version) < OLDEST:
         return Finding("version", PROBLEM, f"Kubernetes {name} is too old", "Kubernetes 1.20 or newer is needed")
     return Finding("version", OK, f"Kubernetes {name}")
 
