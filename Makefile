@@ -28,6 +28,7 @@ lint: $(BIN)/shiv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32 kubectl_sky/system
 	$(BIN)/lint-imports
 
 ## unit, golden, e2e: one ring of tests (e2e needs cluster-up, or KUBECONFIG)

@@ -11,6 +11,10 @@ from kubectl_sky.errors import EXIT_FAILURE, EXIT_INTERRUPT, EXIT_PIPE, Failure
 
 def main() -> None:
     """`kubectl sky …`; never returns."""
+    if os.name == "nt":  # elsewhere nothing is to be done, and the import takes its time
+        from kubectl_sky import system
+
+        system.begin()
     scan = cli.Scan()
     try:
         code = cli.run(sys.argv, scan)
@@ -22,16 +26,29 @@ def main() -> None:
         code = EXIT_INTERRUPT
         print(file=sys.stderr)
     except BrokenPipeError:
-        # The reader (head, less) has had enough; a flush at exit must not complain about it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = EXIT_PIPE
+        code = unread()
     except Exception as bug:
-        if scan.connection().verbosity >= 6:
-            raise
-        code = EXIT_FAILURE
-        text = f"unexpected {type(bug).__name__}: {bug}"
-        report(Failure(text, "this is a fault of kubectl sky: the same command with -v=6 shows where"))
+        code = unexpected(bug, scan)
     sys.exit(code)
+
+
+def unread() -> int:
+    """The reader (head, less) has had enough; a flush at exit must not complain about it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return EXIT_PIPE
+
+
+def unexpected(bug: Exception, scan: cli.Scan) -> int:
+    """What no module has foreseen."""
+    from kubectl_sky import system
+
+    if system.reader_gone(bug):
+        return unread()
+    if scan.connection().verbosity >= 6:
+        raise bug
+    text = f"unexpected {type(bug).__name__}: {bug}"
+    report(Failure(text, "this is a fault of kubectl sky: the same command with -v=6 shows where"))
+    return EXIT_FAILURE
 
 
 def report(failure: Failure) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import select
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from kubectl_sky import system
 from kubectl_sky.errors import ApiError, ClusterFailure
 from kubectl_sky.remote import wire
 
@@ -40,17 +39,6 @@ def away_is_broken() -> Iterator[None]:
         raise Broken(error.message) from None
 
 
-class _Pipe:
-    """A process's stdout as wire.Reader wants it; a silence counts as its end."""
-
-    def __init__(self, fd: int):
-        self.fd = fd
-
-    def recv(self, size: int) -> bytes:
-        ready, _, _ = select.select([self.fd], [], [], SILENT_SECONDS)
-        return os.read(self.fd, size) if ready else b""
-
-
 def ask(cluster: Cluster, pod: str, request: dict[str, Any]) -> dict[str, Any]:
     """One request with one line as its answer (queue, cancel). Raises Broken."""
     with Conversation(cluster, pod, request) as conversation:
@@ -66,16 +54,14 @@ class Conversation:
 
     def __init__(self, cluster: Cluster, pod: str, request: dict[str, Any]):
         command = cluster.kubectl("exec", "-i", pod, "-c", "ssh", "--", *CTL)
-        # a session of its own: Ctrl-C is for us to see, not for kubectl
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-        )
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, **system.APART)
         assert self.process.stdin and self.process.stdout
-        self.reader = wire.Reader(_Pipe(self.process.stdout.fileno()))
+        self.reader = wire.Reader(system.Pipe(self.process.stdout.fileno(), SILENT_SECONDS))
         try:
             self.process.stdin.write(json.dumps(request).encode() + b"\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
+        except OSError:
             pass  # kubectl says on stderr what went wrong
 
     def __enter__(self) -> Conversation:

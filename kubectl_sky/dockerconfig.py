@@ -31,7 +31,7 @@ def find(host: str) -> Login | None:
     """
     file = path()
     try:
-        config = json.loads(file.read_text())
+        config = json.loads(file.read_text("utf-8"))
         if not isinstance(config, dict):
             raise ValueError("it should be a map")
     except FileNotFoundError:
@@ -53,7 +53,7 @@ def ask(helper: str, server: str) -> tuple[str, str] | None:
         raise Failure(f"docker-credential-{helper}, which {path()} names, is not on PATH")
     try:
         done = subprocess.run(
-            [program, "get"], input=server, capture_output=True, text=True, timeout=HELPER_SECONDS, check=False
+            [program, "get"], input=server, capture_output=True, encoding="utf-8", timeout=HELPER_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
         raise Failure(f"docker-credential-{helper} did not answer within {HELPER_SECONDS:g} s") from None

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from kubectl_sky import cluster_objects, gang, names, portmap, running
+from kubectl_sky import cluster_objects, gang, names, portmap, running, system
 from kubectl_sky.api import watching
 from kubectl_sky.diagnosis.state import COMPLETED, STOPPED
 from kubectl_sky.errors import (
@@ -106,7 +106,7 @@ class Forwarding:
                 self._look()
             self._start_due()
             try:
-                self._take(*self.events.get(timeout=self._rest()))
+                self._take(*system.wait_for(self.events, self._rest()))
             except queue.Empty:
                 continue
 

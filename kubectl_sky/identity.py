@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import getpass
-import os
 import subprocess
 import tempfile
 from pathlib import Path
 
+from kubectl_sky import system
 from kubectl_sky.errors import Failure
 from kubectl_sky.podspec import Identity
 
@@ -23,12 +23,12 @@ def new_identity() -> Identity:
             raise Failure("ssh-keygen was not found on PATH", "install the OpenSSH client") from None
         except subprocess.CalledProcessError as e:
             raise Failure(f"ssh-keygen failed: {e.stderr.decode(errors='replace').strip()}") from None
-        return Identity(file.read_text(), file.with_suffix(".pub").read_text())
+        return Identity(file.read_text("utf-8"), file.with_suffix(".pub").read_text("utf-8"))
 
 
 def user() -> str:
     """The local user's name."""
     try:
         return getpass.getuser()
-    except (OSError, KeyError):
-        return str(os.getuid())
+    except (OSError, KeyError, ImportError):
+        return system.user_id()

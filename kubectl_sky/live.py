@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO, TypeVar
 
+from kubectl_sky import system
 from kubectl_sky.output import table
 
 Key = TypeVar("Key")
@@ -83,14 +84,14 @@ def settled(events: queue.Queue[Any], tick: float | None, quiet: float = 0.2, mo
     """What came, in one piece once `quiet` (seconds), or after `most`; [] when nothing came for a `tick`."""
     while True:
         try:
-            found = [events.get(timeout=tick)]
+            found = [system.wait_for(events, tick)]
         except queue.Empty:
             yield []
             continue
         end = time.monotonic() + most
         while (left := end - time.monotonic()) > 0:
             try:
-                found.append(events.get(timeout=min(quiet, left)))
+                found.append(system.wait_for(events, min(quiet, left)))
             except queue.Empty:
                 break
         yield found

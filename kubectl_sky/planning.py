@@ -45,7 +45,9 @@ def code() -> dict[str, str]:
     """File name -> text of what runs in the pods."""
     files = (Path(__file__).parent / "remote").iterdir()
     return {
-        file.name: file.read_text() for file in sorted(files) if file.suffix in (".py", ".conf") and file.stat().st_size
+        file.name: file.read_text("utf-8")
+        for file in sorted(files)
+        if file.suffix in (".py", ".conf") and file.stat().st_size
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -23,7 +22,8 @@ from kubectl_sky.output import Progress, colour, duration
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
 
-SIGNALS = (128 + signal.SIGKILL, 128 + signal.SIGTERM)
+KILLED, TERMINATED = 128 + 9, 128 + 15  # exit codes of Linux, wherever we are
+SIGNALS = (KILLED, TERMINATED)
 OVER = (FAILED, COMPLETED, STOPPED, TERMINATING)
 UNREACHED_SECONDS = 60.0  # of a node whose containers run
 LACKS = "launch it again, which brings the new pod its files and its setup"
@@ -241,7 +241,7 @@ def no_job(name: str, wanted: object, jobs: Iterable[int]) -> Failure:
 
 def exit_code(over: State, otherwise: int) -> int:
     """Of a task that is over. With cgroups v2 the kernel ends the whole container for one process's memory."""
-    return 128 + signal.SIGKILL if over.reason == "OOMKilled" else otherwise
+    return KILLED if over.reason == "OOMKilled" else otherwise
 
 
 def _why(state: dict[str, Any], lost: State | None, nodes: int) -> str:

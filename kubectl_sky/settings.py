@@ -116,7 +116,7 @@ def _read(file: Path) -> dict[str, Any]:
 
     known = [*(f.name for f in fields(Settings)), *TABLES]
     try:
-        values = yaml.safe_load(file.read_text()) or {}
+        values = yaml.safe_load(file.read_text("utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
         raise UsageError(f"{file}: cannot be read: {e}") from None
     if not isinstance(values, dict):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import cluster_objects, gang, names
+from kubectl_sky import cluster_objects, gang, names, system
 from kubectl_sky.api import watching
 from kubectl_sky.diagnosis import kueue, limits, mounting, scaling, unplaced, why
 from kubectl_sky.diagnosis.hints import located
@@ -101,7 +101,7 @@ class Startup:
                 self._gathering.look(list(self.pods.values()), progress)
             left = min(max(began + seconds - time.monotonic(), 0), self._gathering.left())
             try:
-                kind, thing = self._queue.get(timeout=min(left, LOOK_AGAIN if self.inventory else LOOK_FIRST))
+                kind, thing = system.wait_for(self._queue, min(left, LOOK_AGAIN if self.inventory else LOOK_FIRST))
             except queue.Empty:
                 if began + seconds > time.monotonic():
                     continue

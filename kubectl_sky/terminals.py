@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kubectl_sky import system
 from kubectl_sky.errors import EXIT_INTERRUPT, ClusterFailure, UsageError
 from kubectl_sky.jobspec import Tty
 from kubectl_sky.ssh import client
@@ -113,11 +113,11 @@ def _once(kept: Kept, way: client.Way, connected: Path, start: dict[str, Any] | 
     settings = {
         "SetEnv": f"SKY_TERMINAL={wanted}",  # for remote/session.py
         "PermitLocalCommand": "yes",
-        "LocalCommand": f"touch {shlex.quote(str(connected))}".replace("%", "%%"),
+        "LocalCommand": system.touch(str(connected)).replace("%", "%%"),
         "ServerAliveInterval": "5",  # a connection that went silent is noticed within 15 s
     }
     options = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
-    with tempfile.TemporaryFile("w+") as told:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as told:
         code = subprocess.run(way.ssh(flags=("-t", *options)), stderr=told).returncode
         told.seek(0)
         lines = [line.strip() for line in told.read().splitlines() if line.strip()]

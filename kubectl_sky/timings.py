@@ -33,8 +33,8 @@ class Timings:
 def since_start() -> float:
     """Seconds that this process has lived; those of Python's own start are known on Linux alone, else 0."""
     try:
-        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
-        up = float(Path("/proc/uptime").read_text().split()[0])
+        ticks = int(Path("/proc/self/stat").read_text("ascii").rpartition(")")[2].split()[19])
+        up = float(Path("/proc/uptime").read_text("ascii").split()[0])
     except (OSError, ValueError, IndexError):
         return 0.0
     return max(0.0, up - ticks / os.sysconf("SC_CLK_TCK"))

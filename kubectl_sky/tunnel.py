@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import queue
-import signal
-import subprocess
 import threading
 import time
 from collections.abc import Sequence
 
-# A line on stdin, or its end, ends kubectl: our death does too.
-SCRIPT = """\
-exec 3<&0
-"$@" </dev/null 3<&- & child=$!
-{ read -r line <&3; kill "$child"; } 2>/dev/null & reader=$!
-wait "$child" 2>/dev/null; code=$?
-kill "$reader" 2>/dev/null
-exit "$code"
-"""
+from kubectl_sky import system
+
 UP, SAID, GONE = "up", "said", "gone"
 Told = tuple["Tunnel", str, str]
 
@@ -32,16 +21,7 @@ class Tunnel:
 
     def __init__(self, argv: Sequence[str], events: queue.Queue[tuple[str, Told]]):
         self.events, self.up, self.began = events, False, time.monotonic()
-        # a session of its own: Ctrl-C is for us to see, not for kubectl
-        self.process = subprocess.Popen(
-            ["/bin/sh", "-c", SCRIPT, "kubectl-sky", *argv],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            text=True,
-            errors="replace",
-        )
+        self.process = system.bind(argv)
         threading.Thread(target=self._listen, daemon=True).start()
 
     def lasted(self) -> float:
@@ -49,8 +29,7 @@ class Tunnel:
 
     def stop(self) -> None:
         """End it at once; the port is free afterwards."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        system.end(self.process)
         self.process.wait()
         if self.process.stdin:
             self.process.stdin.close()

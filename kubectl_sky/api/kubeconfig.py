@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from kubectl_sky import system
 from kubectl_sky.api.connection import Connection
 from kubectl_sky.errors import ClusterFailure, Failure
 from kubectl_sky.output import near
@@ -178,7 +179,7 @@ def _in_cluster() -> Access:
     namespace = SERVICE_ACCOUNT / "namespace"
     return Access(
         context="in-cluster",
-        namespace=(namespace.read_text().strip() if namespace.exists() else "") or "default",
+        namespace=(namespace.read_text("utf-8").strip() if namespace.exists() else "") or "default",
         cluster={"server": f"https://{host}:{port}", "certificate-authority": str(SERVICE_ACCOUNT / "ca.crt")},
         user={"tokenFile": str(SERVICE_ACCOUNT / "token")},
         in_cluster=True,
@@ -238,7 +239,7 @@ def run_plugin(plugin: dict[str, Any], cluster: dict[str, Any]) -> dict[str, Any
     env["KUBERNETES_EXEC_INFO"] = json.dumps(info)
     try:
         done = subprocess.run(
-            [command, *(str(arg) for arg in plugin.get("args") or [])],
+            [system.program(command), *(str(arg) for arg in plugin.get("args") or [])],
             check=False,
             stdin=None if interactive else subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -97,7 +97,7 @@ def _send(
 
 
 def _say_sent(command: list[str]) -> None:
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", timeout=60)
     if done.returncode:
         raise Failure(f"the files cannot be handed over: {done.stderr.strip()}", "run the same command again")
 

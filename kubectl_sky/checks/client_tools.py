@@ -36,7 +36,12 @@ def _output(*argv: str) -> str:
     """stdout and stderr together, as far as there is any."""
     try:
         done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS, text=True
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=SECONDS,
+            encoding="utf-8",
         )
     except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
         return ""

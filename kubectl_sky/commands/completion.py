@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -11,14 +10,11 @@ from typing import Annotated
 
 import typer
 
+from kubectl_sky import system
 from kubectl_sky.errors import Failure
 
 PROGRAM = "kubectl_complete-sky"  # where kubectl 1.26 and later look
-SCRIPT = """\
-#!/bin/sh
-# asked by kubectl what the shell may complete; made by: kubectl sky completion install
-exec {program} __complete "$@"
-"""
+NOTE = "asked by kubectl what the shell may complete; made by: kubectl sky completion install"
 
 
 def install(
@@ -42,10 +38,11 @@ def install(
         print(f"{there} is removed." if there else "There is none.")
         return 0
     folder = Path(directory).expanduser() if directory else _folder()
-    path = folder / PROGRAM
+    name, script = system.script(PROGRAM, [_program(), "__complete"], NOTE)
+    path = folder / name
     try:
         new = path.with_name(f".{PROGRAM}.{os.getpid()}")
-        new.write_text(SCRIPT.format(program=shlex.quote(_program())))
+        new.write_bytes(script.encode())
         new.chmod(0o755)
         new.replace(path)
     except OSError as error:

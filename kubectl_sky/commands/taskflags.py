@@ -13,6 +13,7 @@ from typing import Any
 
 import typer
 
+from kubectl_sky import system
 from kubectl_sky import task as tasks
 from kubectl_sky.cli import is_task_file
 from kubectl_sky.errors import UsageError
@@ -124,7 +125,7 @@ def read_task(entry: Sequence[str], flags: TaskFlags) -> tasks.Task:
         task, warnings = tasks.parse(text, source, flags.overrides())
     elif entry and is_task_file(entry[0]) and os.path.exists(entry[0]):
         raise UsageError(f"{entry[1]!r}: nothing can follow the task file {entry[0]}", "a command goes after `--`")
-    elif len(entry) == 1 and "/" in entry[0] and os.path.isdir(entry[0]):
+    elif len(entry) == 1 and "/" in system.with_slashes(entry[0]) and os.path.isdir(entry[0]):
         raise UsageError(f"{entry[0]} is a folder, not a task file", "to send it along: --workdir FOLDER -- COMMAND")
     else:
         task, warnings = tasks.parse(None, "command line", flags.overrides(entry), Path.cwd())

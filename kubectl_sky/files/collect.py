@@ -13,6 +13,7 @@ from kubectl_sky.files.ignore import Rules, rules_for
 from kubectl_sky.files.nested import drop_covered
 from kubectl_sky.remote import frames
 from kubectl_sky.remote.frames import Record
+from kubectl_sky.system import GIVEN_MODE, KEPT_MODE, link_target
 
 SHOWN = 20  # of the files that a message names
 
@@ -78,7 +79,7 @@ class _Walk:
             destination += os.path.basename(os.fspath(self.mount.source))
         name = os.path.basename(os.path.abspath(self.source))
         kind = frames.TREE if folder else frames.SINGLE
-        root = Record(kind, found.st_mode & 0o777, 0, 0, os.fsencode(destination), name)
+        root = Record(kind, found.st_mode & KEPT_MODE | GIVEN_MODE, 0, 0, os.fsencode(destination), name)
         self.files.mounts.append((len(self.files.records), self.mount))
         self.files.records.append(root.encode())
         if folder:
@@ -125,7 +126,7 @@ class _Walk:
             stack.append((path, encode(frames.FOLDER, found, path)))
             stack.append((path, b""))
         elif kind == stat.S_IFLNK:
-            yield encode(frames.LINK, found, path, os.readlink(entry.path))
+            yield encode(frames.LINK, found, path, link_target(entry.path))
         else:
             self.files.warnings.append(f"{frames.show(entry.path)} was left out: a socket, pipe or device")
 
@@ -142,4 +143,11 @@ class _Walk:
 def encode(kind: bytes, found: os.stat_result, path: bytes, target: bytes = b"") -> bytes:
     """As Record.encode, without making a Record: this runs once a file."""
     size = found.st_size if kind == frames.FILE else 0
-    return b"%b%o %d %d %b\0%b\0" % (kind, found.st_mode & 0o777, size, found.st_mtime_ns, path, target)
+    return b"%b%o %d %d %b\0%b\0" % (
+        kind,
+        found.st_mode & KEPT_MODE | GIVEN_MODE,
+        size,
+        found.st_mtime_ns,
+        path,
+        target,
+    )

@@ -7,9 +7,7 @@ process at a time: another launch of the same repository at the same moment take
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import fcntl
 import hashlib
 import itertools
 import os
@@ -23,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kubectl_sky import system
 from kubectl_sky.errors import Failure, TaskErrors, UsageError
 from kubectl_sky.files import gitaccess
 from kubectl_sky.taskfile.mounts import GitSource
@@ -205,8 +204,8 @@ class Clone:
         command = ["git", *self.found.options, *place, *words]
         try:
             return subprocess.run(
-                command, env=dict(self.found.env), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                errors="replace", check=False, pass_fds=(self._lock,),
+                command, env=dict(self.found.env), stdin=subprocess.DEVNULL, capture_output=True,
+                encoding="utf-8", errors="replace", check=False, **system.held_by_children(self._lock),
             )  # fmt: skip
         except FileNotFoundError:
             hint = "install git, or clone it by hand and name the folder: workdir: FOLDER"
@@ -216,9 +215,8 @@ class Clone:
 def _take(root: Path, name: str) -> tuple[Path, int]:
     """The first clone that nobody uses, and the descriptor that holds it."""
     for number in itertools.count():
-        lock = os.open(root / f"{name}-{number}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock = system.open_lock(root / f"{name}-{number}.lock")
+        if system.try_lock(lock):
             return root / f"{name}-{number}", lock
         os.close(lock)
     raise AssertionError

@@ -117,7 +117,7 @@ class Packer:
     def _put_content(self, fd: int, size: int) -> bool:
         """Puts exactly `size` bytes: the file's, or zeros (and False) when it has become shorter."""
         while size:
-            count = os.readv(fd, [self._block[self._used : self._used + size]])
+            count = frames.read_into(fd, self._block[self._used : self._used + size])
             if not count:
                 break
             size -= count

@@ -13,6 +13,7 @@ from array import array
 from collections.abc import Callable
 from typing import Any
 
+from kubectl_sky import system
 from kubectl_sky.errors import Failure
 from kubectl_sky.remote import frames
 
@@ -117,7 +118,7 @@ class Stream:
         return self._done
 
     def _write(self, header: bytes, payload: bytes | memoryview) -> None:
-        done = os.writev(self._in, (header, payload))
+        done = system.write(self._in, (header, payload))
         for part in (header, payload):
             view = memoryview(part)[min(done, len(part)) :]
             done -= len(part) - len(view)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kubectl_sky import presence, sync
+from kubectl_sky import presence, sync, system
 from kubectl_sky.files import collect
 from kubectl_sky.files.stream import Stream
 
@@ -51,7 +51,7 @@ def to_nodes(cluster: Cluster, head: str, nodes: int, at_work: bool = False) -> 
 def to_receiver(command: list[str]) -> Stream:
     """A connection to the receiver that `command` runs."""
     pipe = subprocess.PIPE
-    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, **system.APART)
     return Stream(process, STALL_SECONDS)
 
 

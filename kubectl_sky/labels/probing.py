@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from kubectl_sky import accelerators, labeler
+from kubectl_sky import accelerators, labeler, system
 from kubectl_sky.api import watching
 from kubectl_sky.cluster_objects import collection, finished
 from kubectl_sky.diagnosis.state import FAILED, task_state
@@ -132,7 +132,7 @@ class Probes:
             if left <= 0:
                 self._end_late(seconds)  # then only what is being written is waited for
             try:
-                kind, thing = self._queue.get(timeout=left if left > 0 else None)
+                kind, thing = system.wait_for(self._queue, left if left > 0 else None)
             except queue.Empty:
                 continue
             if kind == "failure":

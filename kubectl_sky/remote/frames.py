@@ -15,7 +15,6 @@ of length and its record, then, for a regular file, its bytes and one verdict by
 
 from __future__ import annotations
 
-import fcntl
 import os
 import struct
 from collections.abc import Iterator
@@ -54,9 +53,20 @@ class BadFrame(Exception):
 def widen(fd: int) -> None:
     """Lets a pipe hold a whole frame: fewer turns between the programs at its ends. Linux; no matter elsewhere."""
     try:
+        import fcntl
+
         fcntl.fcntl(fd, F_SETPIPE_SZ, LIMIT * 2)
-    except OSError:
-        pass  # no pipe, or the user has too many
+    except (OSError, ImportError):
+        pass  # no pipe, or the user has too many; or it is Windows
+
+
+def read_into(fd: int, view: memoryview) -> int:
+    """Reads what is there, at most the view's length; how much it was, 0 at the end."""
+    if hasattr(os, "readv"):
+        return os.readv(fd, [view])
+    data = os.read(fd, len(view))  # Windows
+    view[: len(data)] = data
+    return len(data)
 
 
 def frame(kind: bytes, payload: bytes = b"") -> bytes:
@@ -76,7 +86,7 @@ class Parser:
             rest = bytes(self._view[self._start : self._end])  # part of a frame
             self._view[: len(rest)] = rest
             self._start, self._end = 0, len(rest)
-        count = os.readv(fd, [self._view[self._end :]])
+        count = read_into(fd, self._view[self._end :])
         self._end += count
         return count > 0
 

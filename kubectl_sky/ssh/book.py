@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from kubectl_sky import system
 from kubectl_sky.ssh.hosts import Host, known_host
 from kubectl_sky.ssh.program import proxy_words
 
@@ -83,7 +84,7 @@ def numbered(name: str, node: int) -> str:
 
 def proxy(task: Task, node: int, program: Sequence[str]) -> list[str]:
     """argv of ssh's ProxyCommand."""
-    return [*task.environment, *program, *task.flags, *proxy_words(task.name, node, task.pods[node])]
+    return system.under(task.environment, [*program, *task.flags, *proxy_words(task.name, node, task.pods[node])])
 
 
 def own_hosts(text: str) -> set[str]:

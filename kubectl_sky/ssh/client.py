@@ -81,10 +81,10 @@ def way(cluster: Cluster, name: str, node: int | None = None) -> Iterator[Way]:
     host = numbered(there.name, there.node)
     with tempfile.TemporaryDirectory(prefix="kubectl-sky-ssh-") as folder:
         known, config = Path(folder, "known_hosts"), Path(folder, "config")
-        known.write_text(known_host("kubectl-sky", there.public))
+        known.write_bytes(known_host("kubectl-sky", there.public).encode())
         proxy = proxy_command(cluster, there.name, there.node, there.pod)
-        block = Host([host], "kubectl-sky", proxy, str(known)).block(quick_exchange(ssh_version()))
-        config.write_text(block)
+        block = Host([host], "kubectl-sky", proxy, known.as_posix()).block(quick_exchange(ssh_version()))
+        config.write_bytes(block.encode())
         yield Way(str(config), host, there.name, there.node, there.pod)
 
 

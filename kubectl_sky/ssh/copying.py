@@ -118,7 +118,7 @@ def has_rsync() -> bool:
 @functools.cache
 def _version() -> tuple[int, ...]:
     """Of this machine's rsync; () when it does not say."""
-    said = subprocess.run(["rsync", "--version"], capture_output=True, text=True).stdout
+    said = subprocess.run(["rsync", "--version"], capture_output=True, encoding="utf-8", errors="replace").stdout
     found = re.match(r"rsync +version v?(\d+)\.(\d+)\.(\d+)", said)
     return tuple(map(int, found.groups())) if found else ()
 

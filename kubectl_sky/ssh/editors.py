@@ -8,6 +8,7 @@ import subprocess
 import urllib.parse
 from typing import TYPE_CHECKING
 
+from kubectl_sky import system
 from kubectl_sky.errors import Failure
 from kubectl_sky.output import can_ask, confirm
 from kubectl_sky.ssh import book, client, keeping
@@ -28,7 +29,7 @@ def open_in(cluster: Cluster, name: str, path: str | None, editor: str | None) -
         folder = absolute(way, path)
         host = installed(cluster, way.name, way.node)
     if program:
-        return subprocess.run([program, "--remote", f"ssh-remote+{host}", folder]).returncode
+        return subprocess.run([system.program(program), "--remote", f"ssh-remote+{host}", folder]).returncode
     print(f"vscode://vscode-remote/ssh-remote+{host}{urllib.parse.quote(folder)}")
     return 0
 
@@ -42,7 +43,7 @@ def absolute(way: client.Way, path: str | None) -> str:
         home, rest = ("~/", path[2:]) if path.startswith("~/") else ("", path)
         where = "~" if path == "~" else home + shlex.quote(rest)
         ask = f'p={where}; if [ -d "$p" ]; then cd -- "$p" && pwd; else ls -d -- "$p" && test "${{p#/}}" != "$p"; fi'
-    done = subprocess.run(way.ssh(ask), capture_output=True, text=True)
+    done = subprocess.run(way.ssh(ask), capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
         said = (done.stderr.strip().splitlines() or [f"{path} is neither a folder nor an absolute path"])[-1]
         raise Failure(f"{way.host}: {said}")

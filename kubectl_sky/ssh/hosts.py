@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import shlex
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from kubectl_sky import system
 
 USER = "sky"  # sshd's only account: who somebody is was settled by the API server
 
@@ -24,7 +25,7 @@ class Host:
         """The node's part of a ssh_config; `fast`: see quick_exchange."""
         settings = {
             "User": USER,
-            "ProxyCommand": shlex.join(self.proxy).replace("%", "%%"),
+            "ProxyCommand": system.command_line(self.proxy).replace("%", "%%"),
             "HostKeyAlias": self.key_name,
             "UserKnownHostsFile": quoted(self.known_hosts),
             "GlobalKnownHostsFile": "/dev/null",
@@ -55,7 +56,7 @@ def quick_exchange(version: str) -> bool:
 def ssh_version() -> str:
     """What `ssh -V` says; nothing where there is no ssh."""
     try:
-        return subprocess.run(["ssh", "-V"], capture_output=True, text=True, timeout=5).stderr
+        return subprocess.run(["ssh", "-V"], capture_output=True, encoding="utf-8", errors="replace", timeout=5).stderr
     except (OSError, subprocess.TimeoutExpired):
         return ""
 

@@ -8,6 +8,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from kubectl_sky import system
 from kubectl_sky.errors import Failure
 
 COMMENT = b"# by kubectl sky: its tasks, as hosts; `kubectl sky ssh-config --remove` takes these lines away"
@@ -66,7 +67,7 @@ def put(path: Path, text: bytes, mode: int) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(text)
             file.flush()
-            os.fchmod(file.fileno(), mode)
+            system.set_mode(file.fileno(), mode)
             os.fsync(file.fileno())
         os.replace(name, path)
     except BaseException:

@@ -2,15 +2,13 @@
 
 config       included by ~/.ssh/config
 known_hosts  one line a task
-proxy        starts this program, wherever it is, with the PATH of the shell that installed it
+proxy        starts this program, wherever it is, with the PATH of the shell that installed it (not on Windows)
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pwd
 import shlex
 import shutil
 import time
@@ -19,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from kubectl_sky import system
 from kubectl_sky.errors import Failure
 from kubectl_sky.ssh import book, hosts, include, program
 from kubectl_sky.ssh.book import Task
@@ -26,7 +25,7 @@ from kubectl_sky.ssh.book import Task
 Change = Callable[[list[Task]], list[Task]]
 STATE = "tasks.json"
 PROXY = """\
-#!/bin/sh
+#!{shell}
 # Written by `kubectl sky ssh-config`; ssh starts it. Editors do not always have the PATH of a shell.
 PATH=$PATH:{path}
 export PATH
@@ -45,8 +44,8 @@ class Folder:
     @property
     def line(self) -> str:
         """The Include line: with ~ where ssh takes it for the same folder, so that it suits other machines too."""
-        mine = str(self.home) == pwd.getpwuid(os.getuid()).pw_dir
-        path = "~/.ssh/kubectl-sky/config" if mine else str(self.path / "config")
+        mine = str(self.home) == system.account_home()
+        path = "~/.ssh/kubectl-sky/config" if mine else (self.path / "config").as_posix()
         return f'Include "{path}"' if " " in path else f"Include {path}"
 
     def installed(self) -> bool:
@@ -60,8 +59,8 @@ class Folder:
         except OSError as error:
             raise Failure(f"cannot make {self.path}: {error.strerror}") from None
         with self.locked(10.0):
-            script = PROXY.format(path=shlex.quote(os.environ.get("PATH", "")), program=shlex.join(program.program()))
-            include.put(self.path / "proxy", script.encode(), 0o700)
+            if system.SHELL:
+                include.put(self.path / "proxy", _script(system.SHELL).encode(), 0o700)
             tasks = self._write(change)
             include.add(self.user_config, self.line)
         return tasks
@@ -84,7 +83,7 @@ class Folder:
 
     def tasks(self) -> list[Task]:
         try:
-            return [Task(**one) for one in json.loads((self.path / STATE).read_text())]
+            return [Task(**one) for one in json.loads((self.path / STATE).read_text("utf-8"))]
         except (OSError, ValueError, TypeError):
             return []  # not there, or of another version: the next ssh-config makes it again
 
@@ -94,10 +93,9 @@ class Folder:
 
     def text(self, tasks: list[Task]) -> str:
         """The include file."""
-        start = ["/bin/sh", str(self.path / "proxy")]
-        return book.config(
-            tasks, start, str(self.path / "known_hosts"), self.taken(), hosts.quick_exchange(hosts.ssh_version())
-        )
+        start = [system.SHELL, str(self.path / "proxy")] if system.SHELL else [*program.program(), "ssh-proxy"]
+        known, fast = (self.path / "known_hosts").as_posix(), hosts.quick_exchange(hosts.ssh_version())
+        return book.config(tasks, start, known, self.taken(), fast)
 
     def _write(self, change: Change) -> list[Task]:
         """A host that is in `config` has its key in known_hosts, at any moment."""
@@ -121,19 +119,20 @@ class Folder:
     def locked(self, patience: float) -> Iterator[None]:
         """One writer at a time. The folder itself is locked: a lock file would be one more to leave behind."""
         try:
-            descriptor = os.open(self.path, os.O_RDONLY)
+            descriptor = system.open_lock(self.path)
         except OSError as error:
             raise Failure(f"cannot open {self.path}: {error.strerror}") from None
         deadline = time.monotonic() + patience
         try:
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except OSError:
-                    if time.monotonic() > deadline:
-                        raise Failure(f"another process has {self.path} locked", "try again") from None
+            while not system.try_lock(descriptor):
+                if time.monotonic() > deadline:
+                    raise Failure(f"another process has {self.path} locked", "try again")
                 time.sleep(0.02)
             yield
         finally:
             os.close(descriptor)
+
+
+def _script(shell: str) -> str:
+    path = shlex.quote(os.environ.get("PATH", ""))
+    return PROXY.format(shell=shell, path=path, program=shlex.join(program.program()))

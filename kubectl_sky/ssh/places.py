@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from kubectl_sky import system
 from kubectl_sky.errors import UsageError
 
 WILDCARDS = frozenset("*?[")
@@ -35,14 +37,15 @@ class Place(NamedTuple):
         path = self.path
         if self.name and (path == "~" or path.startswith("~/")):
             path = path[2:]
-        risky = path.startswith("-") or (not self.name and ":" in path)
+        risky = path.startswith("-") or (not self.name and ":" in path and not os.path.splitdrive(path)[0])
         return f"./{path}" if risky and not path.startswith("/") else path or "."
 
 
 def parse(word: str) -> Place:
-    """As scp reads it: what is before a colon is a name, unless it has a slash (./a:b is a file)."""
+    """As scp reads it: what is before a colon is a name, unless it has a slash (./a:b is a file), or is a drive's."""
     name, colon, path = word.partition(":")
-    return Place(name, path) if colon and name and "/" not in name else Place(None, word)
+    there = colon and name and "/" not in name and not os.path.splitdrive(word)[0]
+    return Place(name, path) if there else Place(None, system.with_slashes(word))
 
 
 class Copy(NamedTuple):

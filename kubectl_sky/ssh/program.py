@@ -8,12 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kubectl_sky import system
+
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
 
 
 def program() -> list[str]:
     """argv that starts this very program from any folder: the packed file, the installed script, or the source."""
+    if getattr(sys, "frozen", False):  # one file with a Python inside
+        return [sys.executable]
     started = os.environ.get("KUBECTL_SKY_PROGRAM") or sys.argv[0]  # the packed file's launcher tells where it is
     if os.path.basename(started) != "__main__.py" and os.access(started, os.X_OK):
         return [os.path.abspath(started)]
@@ -28,7 +32,8 @@ def proxy_command(cluster: Cluster, name: str, node: int, pod: str | None = None
 
     `pod` is where the node was last seen: tried first, which saves a request.
     """
-    return [*kubeconfig(cluster), *program(), "ssh-proxy", *flags(cluster), *proxy_words(name, node, pod)]
+    argv = [*program(), "ssh-proxy", *flags(cluster), *proxy_words(name, node, pod)]
+    return system.under(kubeconfig(cluster), argv)
 
 
 def proxy_words(name: str, node: int, pod: str | None) -> list[str]:
@@ -47,11 +52,11 @@ def flags(cluster: Cluster) -> list[str]:
 
 
 def kubeconfig(cluster: Cluster) -> list[str]:
-    """`env KUBECONFIG=...`, which may name several files as no flag can; nothing where there is none."""
+    """KUBECONFIG for system.under(), which may name several files as no flag can; nothing where there is none."""
     flag = cluster.connection.kubeconfig
     named = [flag] if flag else os.environ.get("KUBECONFIG", "").split(os.pathsep)
     files = [os.path.abspath(os.path.expanduser(name)) for name in named if name]
     default = os.path.expanduser("~/.kube/config")
     if not files and os.path.exists(default):
         files = [default]
-    return ["/usr/bin/env", f"KUBECONFIG={os.pathsep.join(files)}"] if files else []
+    return system.environment("KUBECONFIG", os.pathsep.join(files)) if files else []

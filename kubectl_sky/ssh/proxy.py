@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kubectl_sky import presence
+from kubectl_sky import presence, system
 from kubectl_sky.errors import Failure, Unreachable, UsageError
 
 if TYPE_CHECKING:
@@ -39,9 +38,9 @@ def main(words: list[str], connection: Connection) -> int:
     if "--help" in words or "-h" in words:
         print(__doc__)
         return 0
-    name, node, pod = parse(words)
-    with suppress(OSError):
-        os.setsid()  # Ctrl-C is for ssh, which may be the master of other sessions
+    name, node, pod, environment = parse(words)
+    os.environ.update(environment)
+    system.leave_terminal()  # Ctrl-C is for ssh, which may be the master of other sessions
     try:
         return connect(connection, name, node, pod)
     except Failure as failure:
@@ -49,13 +48,14 @@ def main(words: list[str], connection: Connection) -> int:
         raise Failure(f"{failure.message}{hint}", None, EXIT) from None
 
 
-def parse(words: list[str]) -> tuple[str, int, str | None]:
-    """Name, node, and the pod that it was."""
+def parse(words: list[str]) -> tuple[str, int, str | None, dict[str, str]]:
+    """Name, node, the pod that it was, and variables (--env=NAME=VALUE, where there is no `env` to set them)."""
     flags = dict(word[2:].split("=", 1) for word in words if word.startswith("--") and "=" in word)
     names = [word for word in words if not word.startswith("-")]
     if len(names) != 1 or len(flags) + 1 != len(words) or not flags.get("node", "0").isdigit():
         raise UsageError("ssh-proxy takes [--node=N] [--pod=POD] NAME", "`kubectl sky ssh-config` writes it for ssh")
-    return names[0], int(flags.get("node", "0")), flags.get("pod")
+    variable, _, value = flags.get("env", "").partition("=")
+    return names[0], int(flags.get("node", "0")), flags.get("pod"), {variable: value} if variable else {}
 
 
 def connect(connection: Connection, name: str, node: int, pod: str | None) -> int:
@@ -91,7 +91,7 @@ def converse(kubectl: list[str], pod: str) -> str | None:
         process.kill()
         os._exit(EXIT)
 
-    for number in (signal.SIGHUP, signal.SIGTERM):  # ssh's way to say that it has ended
+    for number in system.ENDED_BY:
         signal.signal(number, end)
     assert process.stderr
     said = process.stderr.read().decode(errors="replace").strip()
