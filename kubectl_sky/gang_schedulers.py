@@ -12,7 +12,7 @@ from kubectl_sky.parts.gangs import COSCHEDULING, GROUPS, KAI, NATIVE, VOLCANO, 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
 
-RESOURCES = {NATIVE: "podgroups", WORKLOAD: "workloads", VOLCANO: "podgroups", KAI: "podgroups"}
+RESOURCES = {NATIVE: "podgroups", WORKLOAD: "workloads", VOLCANO: "podgroups"}
 # by which it is seen that Volcano and KAI run, and that their pods have a queue to go to
 QUEUES = {VOLCANO: "v1beta1/queues/default", KAI: "v2/queues/default-queue"}
 
@@ -63,12 +63,12 @@ def _queued(cluster: Cluster, kind: str, versions: list[str]) -> Offer | None:
     queue = _get(cluster, f"/apis/{GROUPS[kind]}/{QUEUES[kind]}")
     if queue is None or (kind == VOLCANO and (queue.get("status") or {}).get("state") != "Open"):
         return None
-    # of KAI's versions, one has PodGroups and another Queues
-    version = next((one for one in versions if one.startswith("v2alpha")), "") if kind == KAI else versions[0]
-    return Offer(kind, version, queue["metadata"]["name"]) if version else None
+    return Offer(kind, versions[0], queue["metadata"]["name"])
 
 
 def _may_create(cluster: Cluster, offer: Offer) -> bool:
+    if offer.kind == KAI:
+        return True  # it makes its groups itself
     right = rights.Right(GROUPS[offer.kind], RESOURCES.get(offer.kind, "podgroups"), "create", cluster.namespace)
     try:
         return rights.ask(cluster, right)

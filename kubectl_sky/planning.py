@@ -113,7 +113,7 @@ def _parts(
         yield claims.part(options.name, chosen.request)
     task = chosen.task
     scheduler = podspec.configured(task, found.context).get("schedulerName")
-    if offer := gangs.chosen(found.gang_schedulers, scheduler):
+    if offer := gangs.chosen(found.gang_schedulers, scheduler, task.settings(found.context).kai_queue):
         yield gangs.part(options.name, task.num_nodes, offer)
     if task.resources.network_tier == "best":
         yield fabric.part(options.name, task.num_nodes, chosen.request, found.nodes, found.pod_security)

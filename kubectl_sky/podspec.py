@@ -199,15 +199,16 @@ def _job(plan: Plan) -> Manifest:
         **hooks.annotated(task),
         **(plan.managed.annotations() if plan.managed else {}),
         **plan.annotations,
+        **_merged(plan, "job_annotations"),
     }
     metadata = _metadata(plan, plan.name, annotations=annotations)
+    metadata["labels"] |= _merged(plan, "job_labels")
     if plan.managed:
-        metadata["labels"] = {**metadata["labels"], **plan.managed.labels()}
-    added = {key: value for part in plan.parts for key, value in part.labels.items()}
-    pod_labels = {**task.resources.labels, **names.labels(plan.name), **added}
+        metadata["labels"] |= plan.managed.labels()
+    pod_labels = {**task.resources.labels, **names.labels(plan.name), **_merged(plan, "labels")}
     if plan.request:
         pod_labels[scheduling.GPU_POD] = "true"
-    marks = {key: value for part in plan.parts for key, value in part.annotations.items()}
+    marks = _merged(plan, "annotations")
     about = {"labels": pod_labels, **({"annotations": marks} if marks else {})}
     pod = applying.to_template({"metadata": about, "spec": _pod(plan)}, plan.config)
     return {
@@ -295,6 +296,11 @@ def _pod(plan: Plan) -> dict[str, Any]:
 def _added(plan: Plan, what: str) -> list[Any]:
     """What all parts add to one of the pod's lists."""
     return [one for part in plan.parts for one in getattr(part, what)]
+
+
+def _merged(plan: Plan, what: str) -> dict[str, Any]:
+    """What all parts say in one of their labels and annotations."""
+    return {key: value for part in plan.parts for key, value in getattr(part, what).items()}
 
 
 def _task_container(plan: Plan, restricted: bool) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Whether there is the Kueue queue that a launch names, and takes it; asked before anything is made."""
+"""Whether there is the queue that a launch names, Kueue's or KAI's, and takes it; asked before anything is made."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from kubectl_sky.diagnosis import kueue
 from kubectl_sky.errors import ApiError, UsageError
-from kubectl_sky.names import QUEUE, QUEUE_PRIORITY
+from kubectl_sky.names import KAI_QUEUE, QUEUE, QUEUE_PRIORITY
 from kubectl_sky.output import near
+from kubectl_sky.parts.gangs import GROUPS, KAI
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
@@ -16,11 +17,14 @@ Object = dict[str, Any]
 
 
 def check(cluster: Cluster, job: Object) -> list[str]:
-    """What is to be known of the queue of a Job that is not made yet. Raises UsageError when there is no such queue."""
+    """What is to be known of the queues of a Job that is not made yet. Raises UsageError when there are none such."""
     labels = job["metadata"].get("labels") or {}
-    queue, priority = labels.get(QUEUE), labels.get(QUEUE_PRIORITY)
-    if not queue:
-        return []
+    queue, kai = labels.get(QUEUE), labels.get(KAI_QUEUE)
+    found = _kueue(cluster, queue, labels.get(QUEUE_PRIORITY)) if queue else []
+    return [*found, *(_kai(cluster, kai) if kai else [])]
+
+
+def _kueue(cluster: Cluster, queue: str, priority: str | None) -> list[str]:
     answer = kueue.ask(cluster, kueue.GROUP, "localqueues")
     if answer.items is None:
         return [f"The cluster has no Kueue: nobody will start what waits in {queue!r}"] if answer.status == 404 else []
@@ -31,6 +35,24 @@ def check(cluster: Cluster, job: Object) -> list[str]:
     if priority:
         _check_priority(cluster, priority)
     return _stopped(queue, there[queue])
+
+
+def _kai(cluster: Cluster, queue: str) -> list[str]:
+    try:
+        items = cluster.get(f"/apis/{GROUPS[KAI]}/v2/queues").get("items") or []
+    except ApiError as error:
+        gone = f"The cluster has no KAI scheduler: nobody will start what waits in {queue!r}"
+        return [gone] if error.status == 404 else []
+    parents = {one["metadata"]["name"]: (one.get("spec") or {}).get("parentQueue") for one in items}
+    leaves = sorted(name for name in parents if name not in parents.values())
+    if queue not in parents:
+        hint = near(queue, leaves) if leaves else "an administrator makes one: queues.scheduling.run.ai"
+        raise UsageError(f"there is no KAI queue {queue!r}", hint)
+    if inside := [name for name in leaves if parents[name] == queue]:
+        raise UsageError(
+            f"the KAI queue {queue!r} takes no tasks itself", f"name one of its queues: {', '.join(inside)}"
+        )
+    return []
 
 
 def _stopped(queue: str, local: Object) -> list[str]:

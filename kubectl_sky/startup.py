@@ -12,7 +12,7 @@ from kubectl_sky import cluster_objects, gang, names, system
 from kubectl_sky.api import watching
 from kubectl_sky.diagnosis import kueue, limits, mounting, scaling, unplaced, why
 from kubectl_sky.diagnosis.hints import located
-from kubectl_sky.diagnosis.podstate import COPYING, LET_GO
+from kubectl_sky.diagnosis.podstate import COPYING, LET_GO, NO_SCHEDULER
 from kubectl_sky.diagnosis.state import (
     COMPLETED,
     FAILED,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 LOOK_AGAIN = 30.0  # s after which the nodes are read again while there is no place
 LOOK_COPY = 5.0  # s after which it is read again how far a copy is
 LOOK_QUEUE = 5.0  # s after which a queue is asked again for the place
+LOOK_SCHEDULER = 5.0  # s that a scheduler other than Kubernetes' own has to look at a pod, before that is said
 LOOK_FIRST = 2.0  # s for which the reason waits for what the nodes tell
 UNBOUND = ("ClaimUnbound", "Provisioning", "NoStorageClass", "ProvisioningFailed")
 FATAL = (FAILED, COMPLETED, STOPPED, TERMINATING)
@@ -54,6 +55,7 @@ class Startup:
         self.pods: dict[str, dict[str, Any]] = {}
         self.events: list[dict[str, Any]] = []
         self.inventory: Inventory | None = None
+        self._since = time.monotonic()
         self._looks_next = 0.0  # when the nodes may be read again
         self._scaling = False
         self._lack: State | None = None  # what was missing last
@@ -195,6 +197,8 @@ class Startup:
             state, lines = why.last_words(self.cluster, state, list(self.pods.values()))
             said = "".join(f"\n  {line}" for line in lines)
             raise ClusterFailure(f"{self.name} cannot start: {state.message or state.reason}{said}", self._hint(state))
+        if state.reason == NO_SCHEDULER and time.monotonic() - self._since < LOOK_SCHEDULER:
+            return
         if state.reason == UNSCHEDULABLE or state.reason in UNBOUND:
             self._lack = state
             self._look(state.reason)

@@ -42,7 +42,7 @@ class Effective:
 
     `limits`: limits of CPU and memory as a multiple of the requests, 0 for none. `ports` is SkyPilot's word for the
     way. `timeout`: seconds for the pods to start, with a queue also those in it; below 0 for ever. `priority`: the
-    class that the task has in its queue.
+    class that the task has in its queue. `kai_queue`: the one of the KAI scheduler.
     """
 
     namespace: str | None = None
@@ -54,6 +54,7 @@ class Effective:
     autoscaler: str = ""
     queue: str = ""
     priority: str = ""
+    kai_queue: str = ""
     limits: float | None = None
     allowed_nodes: AllowedNodes | None = None
     pricing: Mapping[str, Any] | None = None
@@ -110,6 +111,7 @@ class Layers:
             timeout=_timeout(raw.get("provision_timeout"), queue, kueue.get("admission_timeout")),
             ports=raw.get("ports"), service_account=service_account(raw.get("remote_identity"), context),
             autoscaler=raw.get("autoscaler") or "", queue=str(queue), priority=labels.get(names.QUEUE_PRIORITY, ""),
+            kai_queue=labels.get(names.KAI_QUEUE, ""),
             limits=None if limits is None else float(limits),
             allowed_nodes=_allowed_nodes(nodes), pricing=raw.get("pricing"), pod_config=self.pod_config(context),
         )  # fmt: skip

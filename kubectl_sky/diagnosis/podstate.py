@@ -10,7 +10,8 @@ from typing import Any
 from kubectl_sky import gang
 from kubectl_sky.capacity import placing_words
 from kubectl_sky.capacity.placing import Demand
-from kubectl_sky.diagnosis import containers, copying, mounting, pulling, scaling, scheduler
+from kubectl_sky.diagnosis import containers, copying, kai, mounting, pulling, scaling, scheduler
+from kubectl_sky.names import KAI_QUEUE
 from kubectl_sky.parts.buckets import CONTAINER
 
 Object = dict[str, Any]
@@ -18,6 +19,7 @@ About = Mapping[str, Sequence[Object]]  # events by the name of what they are ab
 
 PENDING, STARTING, UP, FAILED = "Pending", "Starting", "Up", "Failed"
 COMPLETED, STOPPED, TERMINATING = "Completed", "Stopped", "Terminating"
+NO_SCHEDULER = "NoScheduler"  # the reason of a pod that its scheduler has not looked at
 COPYING = "Copying"  # the reason of a pod that copies its buckets before it starts
 LET_GO = "LetGo"  # the reason of a pod that ended because not all nodes of its task had a place
 DELETED = "Deleted"  # the reason of a pod that somebody, or its Job after another one failed, took away
@@ -44,10 +46,10 @@ def pod_state(pod: Object, about: About) -> State:
     if gang.let_go(pod):
         return State(PENDING, LET_GO, _MADE_ROOM)
     if gang.taken(pod):
-        return lost(events) or _disrupted(pod, status, conditions) or _taken(pod)
+        return lost(events) or _disrupted(pod, status, conditions) or evicted(_name(pod), events) or _taken(pod)
     state = _disrupted(pod, status, conditions) or _ended(pod, status)
     if pod["metadata"].get("deletionTimestamp") and (state is None or "SIG" in state.message):
-        return lost(events) or _deleted(pod, state)
+        return lost(events) or evicted(_name(pod), events) or _deleted(pod, state)
     if state:
         return state
     if is_ready(pod):
@@ -127,6 +129,14 @@ def _disrupted(pod: Object, status: Object, conditions: Mapping[str, Object]) ->
     hint = _NEXT.get(known[0]) or (_NEXT["OutOf"] if known[0].startswith("OutOf") else _again(said))
     said = re.sub(r"^Pod was rejected: (Predicate \w+ failed: )?", "", said).rstrip(" .")
     return State(FAILED, known[0], f"{text}: {said}" if said else text, hint.format(node=node))
+
+
+def evicted(pod: str, events: Sequence[Object]) -> State | None:
+    """Taken away by the KAI scheduler, which deletes pods."""
+    why = kai.eviction(events)
+    text = f"pod {pod}: the KAI scheduler took it away: {why}"
+    hint = "launch it again; with a priorityClassName of 100 or more in config.kubernetes.pod_config it stays"
+    return State(FAILED, "Preempted", text, hint) if why else None
 
 
 def _again(said: str) -> str:
@@ -226,9 +236,10 @@ def _untouched(pod: Object) -> State | None:
     if who == "default-scheduler":
         return None
     text = f"pod {_name(pod)} waits for the scheduler {who!r}, which has not looked at it"
-    return State(
-        PENDING, "NoScheduler", text, "does it run? else correct schedulerName in config.kubernetes.pod_config"
-    )
+    hint = "does it run? else correct schedulerName in config.kubernetes.pod_config"
+    if queue := (pod["metadata"].get("labels") or {}).get(KAI_QUEUE):
+        hint = f"does it run, and is there its queue {queue!r}? kubectl get queues.scheduling.run.ai"
+    return State(PENDING, NO_SCHEDULER, text, hint)
 
 
 # -- placed, and not started ----------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from kubectl_sky.capacity import placing_words
+from kubectl_sky.diagnosis import kai
 
 # what kinds of clauses say nothing that a look at the nodes does not say better
 SEEN_ON_NODES = frozenset({"room", "taint", "cordoned", "labels"})
@@ -23,12 +24,20 @@ class Clause(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """`total` nodes, none of which can take the pod, and why each cannot."""
+    """`total` nodes, none of which can take the pod, and why each cannot.
+
+    `queue`: that its queue does not let it, whatever the nodes have; `room`: that not all of its group have a place.
+    """
 
     total: int
     clauses: tuple[Clause, ...]
+    queue: str = ""
+    room: str = ""
 
     def sentence(self) -> str:
+        if self.queue or self.room:
+            then = f", and then of {self.total} nodes " + "; ".join(one.text for one in self.clauses)
+            return self.queue or self.room + (then if self.clauses else "")
         if not self.clauses:
             return "no node can take it"
         head = f"none of {self.total} nodes can take it" if self.total > 1 else "the only node cannot take it"
@@ -85,12 +94,18 @@ def taken_apart(message: str, wants: str = "") -> Verdict:
 
     `wants`: the labels that the pod requires.
     """
+    said = kai.read(message)
+    if said and said.queue:
+        return Verdict(0, (Clause(0, "queue", said.queue, said.hint),), queue=said.queue)
+    if said:
+        message = said.nodes
     text = re.sub(r"\.? preemption: .*", "", message.strip(), flags=re.S).rstrip(". ")
     found = re.match(r"\d+/(\d+) nodes? (?:are|is) available:? ?(.*)", text, re.S)
     if not found:
-        return Verdict(0, (Clause(0, "other", text, ""),) if text else ())
+        return Verdict(0, (Clause(0, "other", text, ""),) if text else (), room=said.room if said else "")
     clauses = [_clause(one, wants) for one in re.split(r", (?=\d+ )", found[2]) if one]
-    return Verdict(int(found[1]), tuple(sorted(clauses, key=lambda one: -one.nodes)))
+    ordered = tuple(sorted(clauses, key=lambda one: -one.nodes))
+    return Verdict(int(found[1]), ordered, room=said.room if said else "")
 
 
 def _clause(text: str, wants: str) -> Clause:

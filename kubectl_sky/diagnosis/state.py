@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from kubectl_sky import autostop, gang
-from kubectl_sky.diagnosis import podstate, refusals
+from kubectl_sky.diagnosis import kai, podstate, refusals
 from kubectl_sky.diagnosis.podstate import COMPLETED, FAILED, PENDING, STARTING, STOPPED, TERMINATING, UP, State
 from kubectl_sky.names import QUEUE
 
@@ -37,7 +37,8 @@ def task_state(job: Object | None, pods: Sequence[Object], events: Iterable[Obje
     states = [podstate.pod_state(pod, about) for pod in newest(pods)]
     failed = conditions.get("Failed") or conditions.get("FailureTarget")
     if failed:
-        return _failed_job(failed, states, pods, about)
+        mine = {name: said for name, said in about.items() if name.startswith(f"{_name(job)}-")}
+        return _failed_job(failed, states, pods, mine)
     if job.get("spec", {}).get("suspend"):
         return _suspended(job, about)
     if not states:
@@ -105,7 +106,8 @@ def by_object(events: Iterable[Object]) -> dict[str, list[Object]]:
     """Events by the name of what they are about, oldest first."""
     about: dict[str, list[Object]] = {}
     for event in sorted(events, key=when):
-        about.setdefault((event.get("involvedObject") or {}).get("name", ""), []).append(event)
+        name = kai.evicted(event) or (event.get("involvedObject") or {}).get("name", "")
+        about.setdefault(name, []).append(event)
     return about
 
 
@@ -127,8 +129,8 @@ def _failed_job(
     causes = [state for state in states if state.phase == FAILED]
     if causes:
         return min(causes, key=_severity)
-    for events in about.values():
-        lost = podstate.lost(events)
+    for name, events in about.items():
+        lost = podstate.lost(events) or (podstate.evicted(name, events) if not pods else None)
         if lost:
             return lost
     going = [state for state in states if state.phase == TERMINATING and state.message]

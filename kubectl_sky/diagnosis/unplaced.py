@@ -26,7 +26,7 @@ def _said(pod: Object) -> str | None:
 
 def refined(state: State, found: Sequence[Object], events: Sequence[Object], inventory: Inventory) -> State:
     """An Unschedulable `state` of a task with what the nodes say; as it was where they may not be read."""
-    waiting = unplaced(found)
+    waiting = first_told(found)
     if not waiting or state.reason != UNSCHEDULABLE:
         return state
     told = look(waiting[0], inventory)
@@ -42,15 +42,30 @@ def refined(state: State, found: Sequence[Object], events: Sequence[Object], inv
     return of_many(made, waiting, len(newest(found)))
 
 
+def first_told(found: Sequence[Object]) -> list[Object]:
+    """Those without a place; first one of which more is said than what the nodes lack for it."""
+
+    def plain(pod: Object) -> bool:
+        verdict = scheduler.taken_apart(_said(pod) or "")
+        return not verdict.queue and not verdict.room
+
+    return sorted(unplaced(found), key=plain)
+
+
 def look(pod: Mapping[str, Any], inventory: Inventory) -> tuple[str, list[str], Placing] | None:
     """(why, next steps, node by node) for a pod without a node; None when the nodes may not be read."""
     if inventory.nodes is None:
         return None
     namespace = pod["metadata"].get("namespace", "")
     found = survey.place(pod["spec"], inventory.nodes, inventory.usage, namespace)
+    verdict = scheduler.taken_apart(_said(dict(pod)) or "")
+    if verdict.queue:
+        return verdict.sentence(), verdict.hints(), found
     if not found.fits:
         return found.sentence(), found.hints(), found
-    verdict = scheduler.taken_apart(_said(dict(pod)) or "")
+    if verdict.room:
+        full = "; ".join(group.text for group in found.groups)
+        return f"{verdict.room}: of {found.total} nodes {full}" if full else verdict.room, found.hints(), found
     known = scheduler.SEEN_ON_NODES if inventory.usage else scheduler.SEEN_ON_NODES - {"room"}
     others = [clause for clause in verdict.clauses if clause.kind not in known]
     texts = [group.text for group in found.groups] + [clause.text for clause in others]

@@ -81,7 +81,7 @@ def explain(cluster: Cluster, found: Found) -> Why:
     now = found.state
     if now.reason == state.UNSCHEDULABLE:
         there = nodes(cluster)
-        waiting = state.unplaced(found.pods)
+        waiting = unplaced.first_told(found.pods)
         told = unplaced.look(waiting[0], there) if waiting else None
         better = unplaced.refined(now, found.pods, found.events, there)
         return Why(found, better, told[2] if told else None, there.why_not)

@@ -14,7 +14,7 @@ class Part:
     """`manifests` are made before the Job, and owned by it; they need a name only, labels come from podspec.
 
     `volumes` of the pod; `mounts`, `env` and `ports` of the task's container, `own_mounts` of ours; more containers;
-    `pod`: other fields of its spec; `labels` and `annotations` of the pods.
+    `pod`: other fields of its spec; `labels` and `annotations` of the pods, and those of the Job.
     `pull_secrets`: names of Secrets for images, beside those of pod_config; `notes`: lines for the user.
     """
 
@@ -29,5 +29,7 @@ class Part:
     pod: Fields = field(default_factory=dict)
     labels: Fields = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
+    job_labels: Mapping[str, str] = field(default_factory=dict)
+    job_annotations: Mapping[str, str] = field(default_factory=dict)
     pull_secrets: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

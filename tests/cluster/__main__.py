@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.cluster import cluster
 from tests.cluster.gang_schedulers import start_coscheduling, start_volcano
+from tests.cluster.kai import start_kai
 from tests.cluster.kueue import start_kueue
 from tests.cluster.settings import DEFAULT_VERSION, VERSIONS, ClusterError
 
@@ -38,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     verbs.add_parser("start-kubelet", help="start a node's kubelet again").add_argument("node")
     verbs.add_parser("kueue", help="install Kueue: queues with quotas (its first build takes minutes)")
     verbs.add_parser("volcano", help="install Volcano's scheduler beside the cluster's own")
+    verbs.add_parser("kai", help="install the KAI scheduler beside the cluster's own, and its default queue")
     verbs.add_parser("coscheduling", help="the scheduler with the coscheduling plugin in place of the cluster's own")
     block = verbs.add_parser("block-apiserver", help="cut this machine's clients off the API server for some seconds")
     block.add_argument("seconds", type=float)
@@ -70,7 +72,9 @@ def main() -> None:
         "down": cluster.down, "undress": cluster.undress,
         "storage": cluster.provision_storage,
     }  # fmt: skip
-    added = {"kueue": start_kueue, "volcano": start_volcano, "coscheduling": start_coscheduling}
+    added = {
+        "kueue": start_kueue, "volcano": start_volcano, "coscheduling": start_coscheduling, "kai": start_kai,
+    }  # fmt: skip
     if words.verb == "up":
         cluster.ensure(words.nodes, words.version, words.gpus)
         print(cluster.environment())

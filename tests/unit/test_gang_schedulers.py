@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from kubectl_sky import gang_schedulers
+from kubectl_sky import gang_schedulers, planning, podspec
+from kubectl_sky import task as tasks
 from kubectl_sky.errors import ApiError
 from kubectl_sky.parts import gangs
 from kubectl_sky.parts.gangs import COSCHEDULING, KAI, NATIVE, VOLCANO, WORKLOAD, Offer
@@ -65,7 +66,7 @@ def test_volcano_and_kai_only_with_a_queue() -> None:
     assert read(volcano) == ()
     kai = {"/apis": groups(kai=["v2", "v2alpha2"]), "/apis/scheduling.run.ai/v2/queues/default-queue": {
         "metadata": {"name": "default-queue"}}}  # fmt: skip
-    assert read(kai) == (Offer(KAI, "v2alpha2", "default-queue"),)
+    assert read(kai) == read(kai, allowed=False) == (Offer(KAI, "v2", "default-queue"),)  # it makes its groups itself
 
 
 def test_coscheduling() -> None:
@@ -83,6 +84,17 @@ def test_a_scheduler_that_the_user_named_decides(scheduler: str | None, kind: st
     assert gangs.chosen(offers[:2], "my-own") is None
 
 
+def test_a_queue_of_kai_decides() -> None:
+    offers = (Offer(NATIVE, "v1beta1"), Offer(KAI, "v2", "default-queue"))
+    assert gangs.chosen(offers, None, "team-a") == gangs.chosen((), None, "team-a") == Offer(KAI, queue="team-a")
+    assert gangs.chosen(offers, "kai-scheduler") == Offer(KAI, queue="default-queue")
+    assert gangs.chosen((), "kai-scheduler") == Offer(KAI)  # it may not be seen, and is named all the same
+    assert gangs.chosen((), "my-own", "team-a") is None
+    one = gangs.part("t", 1, Offer(KAI, queue="team-a"))
+    assert one.pod == {"schedulerName": "kai-scheduler"} and not one.job_annotations and not one.notes
+    assert one.labels == one.job_labels == {"kai.scheduler/queue": "team-a"}
+
+
 def test_what_each_wants() -> None:
     native = gangs.part("t", 3, Offer(NATIVE, "v1beta1"))
     assert native.manifests[0]["apiVersion"] == "scheduling.k8s.io/v1beta1"
@@ -94,8 +106,34 @@ def test_what_each_wants() -> None:
     assert volcano.manifests[0]["spec"] == {"minMember": 3, "queue": "default"}
     assert volcano.pod == {"schedulerName": "volcano"}
     assert volcano.annotations == {"scheduling.k8s.io/group-name": "t"}
-    kai = gangs.part("t", 3, Offer(KAI, "v2alpha2", "default-queue"))
-    assert kai.labels == {"kai.scheduler/queue": "default-queue"} and kai.annotations == {"pod-group-name": "t"}
+    kai = gangs.part("t", 3, Offer(KAI, "v2", "default-queue"))
+    assert kai.labels == kai.job_labels == {"kai.scheduler/queue": "default-queue"}
+    assert kai.job_annotations == {"kai.scheduler/batch-min-member": "3"} and not kai.manifests
     own = gangs.part("t", 3, Offer(COSCHEDULING, "v1alpha1"))
     assert own.manifests[0]["spec"] == {"minMember": 3} and not own.pod
     assert own.labels == {"scheduling.x-k8s.io/pod-group": "t"}
+
+
+@pytest.mark.parametrize(
+    "said",
+    (
+        "resources: {labels: {kai.scheduler/queue: team-a}}",
+        "config: {kubernetes: {custom_metadata: {labels: {kai.scheduler/queue: team-a}}}}",
+        "config: {kubernetes: {pod_config: {metadata: {labels: {kai.scheduler/queue: team-a}}}}}",
+        # what the task says itself goes before what is said of all tasks, also where KAI looks first: at the Job
+        "resources: {labels: {kai.scheduler/queue: team-a}}\n"
+        "config: {kubernetes: {custom_metadata: {labels: {kai.scheduler/queue: all}}}}",
+    ),
+)
+def test_the_queue_of_kai_wherever_labels_are_said(said: str) -> None:
+    for nodes in (1, 2):
+        task = tasks.parse(f"num_nodes: {nodes}\nrun: x\n{said}", "t.yaml")[0]
+        key = podspec.Identity("", "")
+        plan = planning.plan(planning.blind(task), planning.Options("t"), podspec.Facts(), key)
+        job = podspec.render(plan)[-1]
+        pods = job["spec"]["template"]
+        assert pods["spec"]["schedulerName"] == "kai-scheduler"
+        for about in (job["metadata"], pods["metadata"]):
+            assert about["labels"]["kai.scheduler/queue"] == "team-a"
+        members = job["metadata"]["annotations"].get("kai.scheduler/batch-min-member")
+        assert members == ("2" if nodes == 2 else None)

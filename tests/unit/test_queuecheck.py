@@ -9,7 +9,7 @@ import pytest
 
 from kubectl_sky import queuecheck
 from kubectl_sky.errors import ApiError, UsageError
-from kubectl_sky.names import QUEUE, QUEUE_PRIORITY
+from kubectl_sky.names import KAI_QUEUE, QUEUE, QUEUE_PRIORITY
 
 
 def named(name: str, **status: Any) -> dict[str, Any]:
@@ -66,3 +66,29 @@ def test_the_priority() -> None:
     assert queuecheck.check(cluster(queues, 403), job("team-a", "high")) == []
     with pytest.raises(UsageError, match="no WorkloadPriorityClass 'hihg'"):
         queuecheck.check(cluster(queues, ["high"]), job("team-a", "hihg"))
+
+
+def kai(queues: list[dict[str, Any]] | int) -> Any:
+    def get(path: str) -> dict[str, Any]:
+        assert path == "/apis/scheduling.run.ai/v2/queues"
+        if isinstance(queues, int):
+            raise ApiError(queues, "", "refused")
+        return {"items": queues}
+
+    return SimpleNamespace(namespace="ml", get=get)
+
+
+def test_a_queue_of_kai() -> None:
+    def wanted(name: str) -> dict[str, Any]:
+        return {"metadata": {"labels": {KAI_QUEUE: name}}}
+
+    there = [{"metadata": {"name": "all"}}, {"metadata": {"name": "team-a"}, "spec": {"parentQueue": "all"}}]
+    assert queuecheck.check(kai(there), wanted("team-a")) == queuecheck.check(kai(403), wanted("team-a")) == []
+    assert "no KAI scheduler" in queuecheck.check(kai(404), wanted("team-a"))[0]
+    for name, text, hint in (
+        ("teem-a", "there is no KAI queue 'teem-a'", "did you mean `team-a`?"),
+        ("all", "the KAI queue 'all' takes no tasks itself", "name one of its queues: team-a"),
+    ):
+        with pytest.raises(UsageError, match=text) as caught:
+            queuecheck.check(kai(there), wanted(name))
+        assert caught.value.hint == hint
