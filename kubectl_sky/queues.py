@@ -60,13 +60,14 @@ def told(name: str, answer: dict[str, Any]) -> Queue:
 def cancel(cluster: Cluster, name: str, jobs: Sequence[int] | None) -> list[dict[str, Any]]:
     """Cancels jobs (None: all); returns the states of those that had not ended. Raises Failure."""
     request = {"op": "cancel", "jobs": list(jobs) if jobs is not None else None}
-    return list(_ask(cluster, name, request)["jobs"])
+    return list(conversation.ask(cluster, _head(cluster, name), request)["jobs"])
 
 
 def set_autostop(cluster: Cluster, name: str, policy: Policy | None) -> None:
     """From now on; None is never. Raises Failure."""
+    pod = _head(cluster, name)
     try:
-        _ask(cluster, name, {"op": "autostop", "policy": policy.as_dict() if policy else None})
+        conversation.ask(cluster, pod, {"op": "autostop", "policy": policy.as_dict() if policy else None})
     except conversation.Broken:
         require(cluster, name, "autostop")
         raise
@@ -85,6 +86,15 @@ def after(texts: Sequence[str]) -> list[After]:
     if not all(found):
         raise UsageError(f"--after: {', '.join(texts)!r} should be job ids", "--after 3, or any:3 if it may also fail")
     return [(int(match[2]), match[1] or "ok") for match in found if match]
+
+
+def _head(cluster: Cluster, name: str) -> str:
+    """Node 0's pod. Raises Failure: why there is none, and what can be done."""
+    try:
+        return running.Head(cluster, name)()
+    except conversation.Broken:
+        state = running.explain(cluster, name)
+        raise Failure(f"{name} is {state.phase}: {state.message or state.reason}", state.hint) from None
 
 
 def _ask(cluster: Cluster, name: str, request: dict[str, Any]) -> dict[str, Any]:

@@ -162,9 +162,11 @@ def _suspended(job: Object, about: dict[str, list[Object]]) -> State:
 
 def _no_pods(job: Object, about: dict[str, list[Object]]) -> State:
     """No pod yet: the Job's events tell if the API server refuses them (quota, Pod Security, limits, webhooks)."""
-    events = [e for e in about.get(_name(job), []) if e.get("reason") == "FailedCreate"]
-    if events:
-        reason, text, hint = refusals.explained(events[-1].get("message", ""))
+    said = [str(e.get("message")) for e in about.get(_name(job), []) if e.get("reason") == "FailedCreate"]
+    # a webhook may ask for a Job that it has not heard of yet: its controller tries again
+    said = [text for text in said if f'Job.batch "{_name(job)}" not found' not in text]
+    if said:
+        reason, text, hint = refusals.explained(said[-1])
         return State(FAILED, reason, f"its pods are refused: {text}", hint)
     return State(PENDING, "", "waiting for the Job's pods")
 

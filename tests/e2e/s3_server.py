@@ -45,13 +45,18 @@ class Server:
             "AWS_REGION": "us-east-1",
         }  # fmt: skip
 
-    def written(self, bucket: str = OUT) -> dict[str, bytes]:
-        """What is in a bucket."""
+    @property
+    def client(self) -> Any:
+        """With the user's keys."""
         import boto3
 
-        s3 = boto3.client(
+        return boto3.client(
             "s3", "us-east-1", endpoint_url=self.url, aws_access_key_id=self.key, aws_secret_access_key=self.secret
         )
+
+    def written(self, bucket: str = OUT) -> dict[str, bytes]:
+        """What is in a bucket."""
+        s3 = self.client
         keys = [one["Key"] for one in s3.list_objects_v2(Bucket=bucket).get("Contents", ())]
         return {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
 

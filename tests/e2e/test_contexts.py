@@ -26,8 +26,8 @@ class Two:
     sky: Sky
 
 
-def merged(files: dict[str, str]) -> dict:
-    """One kubeconfig with a context of each name, and `dead`."""
+def merged(files: dict[str, str], dead: str = "dead") -> dict:
+    """One kubeconfig with a context of each name, the first the current one, and one that does not answer."""
     config: dict = {"apiVersion": "v1", "kind": "Config", "clusters": [], "users": [], "contexts": []}
     for name, file in files.items():
         argv = ["kubectl", "config", "view", "--kubeconfig", file, "--raw", "--flatten", "-o", "json"]
@@ -35,9 +35,10 @@ def merged(files: dict[str, str]) -> dict:
         config["clusters"].append({"name": name, "cluster": one["clusters"][0]["cluster"]})
         config["users"].append({"name": name, "user": one["users"][0]["user"]})
         config["contexts"].append({"name": name, "context": {"cluster": name, "user": name}})
-    config["clusters"].append({"name": "dead", "cluster": {"server": DEAD}})
-    config["contexts"].append({"name": "dead", "context": {"cluster": "dead", "user": "here"}})
-    return {**config, "current-context": "here"}
+    first = config["users"][0]["name"]
+    config["clusters"].append({"name": dead, "cluster": {"server": DEAD}})
+    config["contexts"].append({"name": dead, "context": {"cluster": dead, "user": first}})
+    return {**config, "current-context": first}
 
 
 @pytest.fixture

@@ -60,3 +60,12 @@ def test_an_idle_cluster_waits_for_sessions_then_ends_by_itself(sky: Sky) -> Non
     assert session.wait(30) == 0  # nobody ended it
     ended = ("get", "job", "i", "-o", "jsonpath={.status.succeeded}")
     eventually("its pod has ended", lambda: sky.kubectl(*ended) == "1", 40)
+
+
+def test_what_needs_pods_says_that_there_are_none(sky: Sky) -> None:
+    sky.run("launch", "-d", "-c", "big", "--cpus", "50", "--config", "kubernetes.autoscaler=gke",
+            "--provision-timeout", "2s", "--", "true")  # fmt: skip
+    for words in (("autostop", "big", "-i", "5"), ("cancel", "big", "1")):
+        result = sky.run(*words)
+        assert result.code == 1 and "error: big is Pending: none of " in result.err, result
+        assert "--cpus" in result.err, result

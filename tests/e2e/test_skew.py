@@ -14,18 +14,23 @@ from tests.e2e.conftest import Sky, eventually, image
 OLDEST = Path(__file__).parent / "fixtures" / "oldest.yaml"
 
 
-@pytest.fixture
-def old(sky: Sky) -> Sky:
-    """With the task `old` up, as the first version made it."""
-    objects = list(yaml.safe_load_all(OLDEST.read_text().replace("image: IMAGE", f"image: {image('python')}")))
+def old_objects() -> str:
+    """The task `old`, as the first version made it."""
+    found = list(yaml.safe_load_all(OLDEST.read_text().replace("image: IMAGE", f"image: {image('python')}")))
     key = identity.new_identity()
-    secret = objects[0]
+    secret = found[0]
     secret["stringData"] = {
         "id_ed25519": key.private,
         "id_ed25519.pub": key.public,
         "known_hosts": f"kubectl-sky {key.public}",
     }
-    sky.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": found})
+
+
+@pytest.fixture
+def old(sky: Sky) -> Sky:
+    """With that task up."""
+    sky.kubectl("apply", "-f", "-", stdin=old_objects())
     eventually("it is up", lambda: "Up" in sky.ok("status").out)
     return sky
 

@@ -178,6 +178,13 @@ def test_refused_pods() -> None:
     assert state.hint and "more than the whole quota" in state.hint and "--cpus" in state.hint
 
 
+def test_a_webhook_that_has_not_heard_of_the_job_yet() -> None:
+    """Kueue's asks for the Job of each pod; the Job's controller tries again."""
+    text = 'Error creating: admission webhook "mpod.kb.io" denied the request: Job.batch "x" not found'
+    state = task_state(job(), [], [event("FailedCreate", text, "x")])
+    assert (state.phase, state.message) == ("Pending", "waiting for the Job's pods")
+
+
 def test_events_while_a_pod_is_created() -> None:
     creating = waiting("ContainerCreating")
     mount = event("FailedMount", 'MountVolume.SetUp failed for volume "etc" : secret "x-sky" not found')
