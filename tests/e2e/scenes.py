@@ -312,7 +312,15 @@ PLAYED: dict[str, list[Scene]] = {
     "admin.md": [Scene((0,), before=("kubectl sky launch -c train --cpus 0.1 -- true",), after=(DOWN,))],
 }  # fmt: skip
 
+# (page, number of the block of `sh`) -> who runs it
+SHELL_RUN_BY = {
+    ("README.md", 0): "tests/e2e/test_readme.py; its second line is CI itself",
+    ("README.md", 1): "tests/e2e/test_readme.py, tests/e2e/test_krew.py",
+    ("README.md", 2): "tests/e2e/test_readme.py",
+}
+
 # (page, number of the block) -> why it is not
 NOT_PLAYED: dict[tuple[str, int], str] = {
+    ("kueue.md", 2): "KAI's controllers take minutes to build; tests/e2e/test_kai.py has each of these messages",
     ("queue.md", 3): "it is itself a test, of ten minutes: tests/e2e/test_chaos.py",
 }

@@ -18,6 +18,7 @@ import pytest
 from tests.cluster.binaries import go
 from tests.cluster.settings import CACHE
 from tests.e2e.conftest import PROJECT, Sky, image
+from tests.e2e.test_readme import block
 
 KREW = "v0.4.3"
 PROGRAMS = CACHE / "bin" / f"krew-{KREW}"
@@ -53,7 +54,8 @@ class Krew:
         return (self.root / "bin" / "kubectl-sky").resolve().parent.name
 
     def run(self, *argv: str, code: int = 0) -> str:
-        done = subprocess.run(argv, env=self.env, text=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+        options = {"text": True, "stdin": subprocess.DEVNULL, "capture_output": True, "timeout": 120}
+        done = subprocess.run(argv, env=self.env, cwd=PROJECT, **options)
         assert done.returncode == code, (done.stdout, done.stderr)
         return done.stdout + done.stderr
 
@@ -93,8 +95,9 @@ def test_the_index_s_own_validator_takes_the_manifest(krew: Krew, built: Path, t
 
 
 def test_installed_from_its_archive_and_used(krew: Krew, built: Path, sky: Sky) -> None:
-    given = (f"--manifest={built / 'krew-manifest.yaml'}", f"--archive={built / 'kubectl-sky.tar.gz'}")
-    assert "Needs Python 3.10 or newer" in krew.run("krew", "install", *given)
+    typed = block("Install", "sh").splitlines()[1].split()
+    assert typed[:3] == ["kubectl", "krew", "install"]
+    assert "Needs Python 3.10 or newer" in krew.run(*typed[1:])
     assert "kubectl-sky" in krew.run("kubectl", "plugin", "list")
     use = ("kubectl", "sky", "-n", sky.namespace)
     assert "by krew\n" in krew.run(*use, "launch", "-c", "k", "--", "echo", "by krew")

@@ -35,6 +35,37 @@ def block(title: str, kind: str, number: int = 0) -> str:
     return found
 
 
+@pytest.mark.heavy
+def test_the_demo() -> None:
+    """Its cluster is that of the tests, which stays."""
+    line = README.split("```sh\n")[1].splitlines()[0].partition("#")[0].strip()
+    assert line == "bash scripts/demo.sh"
+    done = subprocess.run(line, shell=True, cwd=PROJECT, text=True, stdin=subprocess.DEVNULL, capture_output=True)
+    assert done.returncode == 0 and "hello is down" in done.stdout, (done.stdout, done.stderr)
+
+
+@pytest.mark.heavy
+def test_installed_by_uv_and_by_pipx(tmp_path: Path) -> None:
+    """Both from PyPI, in folders of their own."""
+    subprocess.run([sys.executable, "-m", "venv", tmp_path], check=True)
+    subprocess.run([tmp_path / "bin" / "pip", "install", "-q", "uv", "pipx"], check=True)
+    lines = block("Install", "sh").splitlines()[2].split("# or: ")
+    assert [line.split()[0] for line in lines] == ["uv", "pipx"]
+    for line in lines:
+        tool = line.split()[0]
+        bin_dir = tmp_path / f"of-{tool}"
+        others = [folder for folder in os.environ["PATH"].split(":") if not Path(folder, "kubectl-sky").exists()]
+        env = {
+            **os.environ,
+            "PATH": ":".join([str(bin_dir), str(tmp_path / "bin"), *others]),
+            **dict.fromkeys(("UV_TOOL_BIN_DIR", "PIPX_BIN_DIR"), str(bin_dir)),
+            **dict.fromkeys(("UV_TOOL_DIR", "PIPX_HOME"), str(tmp_path / f"home-{tool}")),
+        }
+        subprocess.run(line, shell=True, cwd=PROJECT, env=env, check=True)
+        said = subprocess.run("kubectl sky version --client", shell=True, env=env, capture_output=True, text=True)
+        assert said.stdout.startswith("Client: ") and (bin_dir / "kubectl-sky").exists(), said
+
+
 @pytest.fixture
 def fresh(sky: Sky, tmp_path: Path) -> Sky:
     """A user with an empty home, whose PATH has kubectl and what the README's first way of installing puts there."""

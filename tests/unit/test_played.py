@@ -6,9 +6,11 @@ import re
 
 import pytest
 
-from tests.e2e.scenes import NOT_PLAYED, PLAYED
+from tests.e2e.scenes import NOT_PLAYED, PLAYED, SHELL_RUN_BY
 from tests.unit.test_doc_commands import FENCE, PROJECT
 
+# the commands of a shell, without what they print
+SHELL = ("sh", "bash")
 PAGES = [PROJECT / "README.md", *sorted(PROJECT.glob("docs/*.md"))]
 BLOCKS = {
     (page.name, number): block
@@ -22,6 +24,13 @@ def test_every_transcript_is_played_or_named() -> None:
     assert len(BLOCKS) > 40
     assert sorted([*played, *NOT_PLAYED]) == sorted(BLOCKS), "tests/e2e/scenes.py"
     assert all(NOT_PLAYED.values())
+
+
+def test_every_block_of_shell_commands_is_run() -> None:
+    kinds = [(page.name, [kind for kind, _ in FENCE.findall(page.read_text()) if kind in SHELL]) for page in PAGES]
+    assert sorted(SHELL_RUN_BY) == [(page, number) for page, found in kinds for number in range(len(found))]
+    for test in SHELL_RUN_BY.values():
+        assert (PROJECT / re.split("[,;]", test)[0]).exists()
 
 
 @pytest.mark.parametrize(("page", "number"), BLOCKS)
