@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from kubectl_sky import names
 from kubectl_sky.checks import rights
 from kubectl_sky.errors import ApiError
-from kubectl_sky.parts.gangs import COSCHEDULING, GROUPS, KAI, NATIVE, VOLCANO, WORKLOAD, Offer
+from kubectl_sky.parts.gangs import COSCHEDULING, GROUPS, KAI, KAI_DEFAULT, NATIVE, VOLCANO, WORKLOAD, Offer
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
 
 RESOURCES = {NATIVE: "podgroups", WORKLOAD: "workloads", VOLCANO: "podgroups"}
 # by which it is seen that Volcano and KAI run, and that their pods have a queue to go to
-QUEUES = {VOLCANO: "v1beta1/queues/default", KAI: "v2/queues/default-queue"}
+QUEUES = {VOLCANO: "v1beta1/queues/default", KAI: f"v2/queues/{KAI_DEFAULT}"}
 
 
 def read(cluster: Cluster) -> tuple[Offer, ...]:

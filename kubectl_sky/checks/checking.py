@@ -188,6 +188,8 @@ def _of_groups(cluster: Cluster, groups: Future[Answer]) -> dict[str, Answer]:
         versions = there[findings_queues.KUEUE]
         version = next((one for one in ("v1beta2", "v1beta1") if one in versions), versions[0])
         paths["localqueues"] = f"/apis/{findings_queues.KUEUE}/{version}/namespaces/{cluster.namespace}/localqueues"
+    if findings_queues.KAI in there:
+        paths["kaiqueues"] = f"/apis/{findings_queues.KAI}/v2/queues"
     if findings_queues.KARPENTER in there:
         paths["nodepools"] = f"/apis/{findings_queues.KARPENTER}/{there[findings_queues.KARPENTER][0]}/nodepools"
     version = findings_queues.native_version(there)

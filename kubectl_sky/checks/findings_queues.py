@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from kubectl_sky.capacity.nodes import Node
 from kubectl_sky.checks.findings import INFO, OK, WARNING, Finding, Seen, some
+from kubectl_sky.names import KAI_QUEUE
+from kubectl_sky.parts.gangs import KAI_DEFAULT
 
 KUEUE, VOLCANO, KAI = "kueue.x-k8s.io", "scheduling.volcano.sh", "scheduling.run.ai"
 COSCHEDULING, NATIVE, KARPENTER = "scheduling.x-k8s.io", "scheduling.k8s.io", "karpenter.sh"
@@ -19,6 +21,8 @@ def check_queues(seen: Seen) -> Iterable[Finding]:
         return
     if KUEUE in seen.groups:
         yield _kueue(seen)
+    if KAI in seen.groups:
+        yield _kai(seen)
     gangs = gang_schedulers(seen)
     if gangs:
         yield Finding("gang", OK, f"nodes of a task can start all at once: {', '.join(gangs)}")
@@ -45,6 +49,21 @@ def _kueue(seen: Seen) -> Finding:
         hint = f"kubectl describe localqueue {stopped[0]} -n {seen.namespace}"
         return Finding("kueue", WARNING, f"{text}; not active: {some(stopped)}", hint)
     return Finding("kueue", OK, text)
+
+
+def _kai(seen: Seen) -> Finding:
+    answer = seen.answer("kaiqueues")
+    named = f"by a queue's name: the label {KAI_QUEUE}"
+    if answer.value is None:
+        return Finding(
+            "kai", INFO, f"the KAI scheduler is there; its queues {answer.unread}: a task goes there {named}"
+        )
+    parents = {(one.get("spec") or {}).get("parentQueue") for one in answer.items}
+    leaves = [name for name in answer.names if name not in parents]
+    text = f"KAI scheduler, queue{'s' * (len(leaves) != 1)} {some(leaves) or '-'}"
+    if KAI_DEFAULT in leaves:
+        return Finding("kai", OK, text)
+    return Finding("kai", INFO, f"{text}; {KAI_DEFAULT} is not there: a task goes there {named}")
 
 
 def gang_schedulers(seen: Seen) -> list[str]:

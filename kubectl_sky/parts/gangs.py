@@ -30,6 +30,7 @@ GROUPS = {
 }
 SCHEDULERS = {VOLCANO: "volcano", KAI: "kai-scheduler"}  # the schedulerName of its pods
 DEFAULT_SCHEDULER = "default-scheduler"
+KAI_DEFAULT = "default-queue"  # where KAI sends what names none
 KAI_MEMBERS = "kai.scheduler/batch-min-member"  # annotation of a Job: how many of its pods, or none, get a place
 _MEMBERS = "nodes"
 

@@ -298,6 +298,19 @@ def test_queues_and_gangs() -> None:
     assert one.state == "info" and "may not be read" in one.message
 
 
+def test_queues_of_kai() -> None:
+    def queue(name: str, parent: str = "") -> dict[str, Any]:
+        return {"metadata": {"name": name}, "spec": {"parentQueue": parent}}
+
+    there = (queue("all"), queue("default-queue", "all"), queue("team-a", "all"))
+    one, gang = queues.check_queues(groups(queues.KAI, kaiqueues=listed(*there)))
+    assert one == Finding("kai", "ok", "KAI scheduler, queues default-queue, team-a") and gang.state == "ok"
+    one, _ = queues.check_queues(groups(queues.KAI, kaiqueues=listed(there[0], there[2])))
+    assert one.state == "info" and "queue team-a; default-queue is not there" in one.message
+    one, _ = queues.check_queues(groups(queues.KAI, kaiqueues=FORBIDDEN))
+    assert one.state == "info" and "may not be read" in one.message and "kai.scheduler/queue" in one.message
+
+
 def test_autoscalers() -> None:
     assert queues.check_autoscaler(groups("apps")).state == "info"
     assert "may not be read" in queues.check_autoscaler(groups("apps", autoscaler=FORBIDDEN)).message
