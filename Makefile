@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test build native lint unit golden e2e bench reference cluster-up cluster-down clean
+.PHONY: demo test build native native-windows native-arm64 lint unit golden e2e bench reference cluster-up cluster-down clean
 
 ## demo: a cluster, the program, and a first launch on it
 demo:
@@ -22,6 +22,15 @@ build: $(BIN)/shiv
 ## native: dist/kubectl-sky-OS-ARCH, one file with a Python inside, for machines that have none
 native: build
 	bash scripts/native.sh
+
+## native-windows: dist/kubectl-sky-windows-amd64.exe, built on Linux by wine; with what krew installs there
+native-windows: build
+	PYTHON=$(BIN)/python bash scripts/native-windows.sh
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python scripts/krew.py dist/kubectl-sky
+
+## native-arm64: dist/kubectl-sky-linux-arm64, built by an emulator
+native-arm64: build
+	PYTHON=$(BIN)/python bash scripts/native-arm64.sh
 
 ## lint: style, types, layers
 lint: $(BIN)/shiv

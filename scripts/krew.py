@@ -1,4 +1,7 @@
-"""krew.py EXECUTABLE: beside it, makes the archive that krew installs and the plugin manifest with its digest."""
+"""krew.py EXECUTABLE: beside it, makes the archive that krew installs and the plugin manifest with its digest.
+
+With kubectl-sky-windows-amd64.exe beside it, also what krew installs on Windows.
+"""
 
 import gzip
 import hashlib
@@ -34,13 +37,24 @@ def version() -> str:
     return found[1]
 
 
+def packed(program: Path, name: str, archive_name: str) -> str:
+    """Makes the archive beside the program; its digest."""
+    members = {name: (program, 0o755), "LICENSE": (PROJECT / "LICENSE", 0o644)}
+    made = archive(members, int(os.environ["SOURCE_DATE_EPOCH"]))
+    program.with_name(archive_name).write_bytes(made)
+    return hashlib.sha256(made).hexdigest()
+
+
 def main(executable: Path) -> None:
-    members = {"kubectl-sky": (executable, 0o755), "LICENSE": (PROJECT / "LICENSE", 0o644)}
-    packed = archive(members, int(os.environ["SOURCE_DATE_EPOCH"]))
-    executable.with_name("kubectl-sky.tar.gz").write_bytes(packed)
     manifest = (PROJECT / "krew-manifest.yaml").read_text()
-    manifest = manifest.replace("@VERSION@", version()).replace("@SHA256@", hashlib.sha256(packed).hexdigest())
-    executable.with_name("krew-manifest.yaml").write_text(manifest)
+    every, _, windows = manifest.partition("# krew.py leaves")
+    digests = {"@SHA256@": packed(executable, "kubectl-sky", "kubectl-sky.tar.gz")}
+    if (native := executable.with_name("kubectl-sky-windows-amd64.exe")).exists():
+        every += windows.partition("\n")[2]
+        digests["@SHA256-WINDOWS@"] = packed(native, "kubectl-sky.exe", "kubectl-sky-windows-amd64.tar.gz")
+    for word, value in {"@VERSION@": version(), **digests}.items():
+        every = every.replace(word, value)
+    executable.with_name("krew-manifest.yaml").write_text(every)
 
 
 if __name__ == "__main__":

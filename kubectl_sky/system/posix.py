@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import pwd
-import queue
 import select
 import shlex
 import signal
@@ -14,7 +13,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import queue
 
 assert sys.platform != "win32"  # for mypy
 

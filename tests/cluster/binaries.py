@@ -123,13 +123,20 @@ def module_folder(module: str, version: str) -> Path:
     return Path(json.loads(run("go", "mod", "download", "-json", f"{module}@{version}"))["Dir"])
 
 
-def go(what: str, verb: str, *arguments: str, cwd: Path | None = None, bin_dir: Path | None = None) -> None:
+def go(
+    what: str,
+    verb: str,
+    *arguments: str,
+    cwd: Path | None = None,
+    bin_dir: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> None:
     """Runs `go build` or `go install`, with a line a minute while it works. Raises ClusterError."""
     if missing("go"):
         raise ClusterError(f"building {what} needs Go 1.26 or later: https://go.dev/doc/install (its bin in PATH)")
     say(f"building {what} (once; minutes)")
     started = time.monotonic()
-    env = {**os.environ, "CGO_ENABLED": "0", **({"GOBIN": str(bin_dir)} if bin_dir else {})}
+    env = {**os.environ, "CGO_ENABLED": "0", **({"GOBIN": str(bin_dir)} if bin_dir else {}), **(env or {})}
     argv = ["go", verb, "-trimpath", *arguments]
     pipe = subprocess.PIPE
     with subprocess.Popen(argv, cwd=cwd, env=env, text=True, stdout=pipe, stderr=subprocess.STDOUT) as process:

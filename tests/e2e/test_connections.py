@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -223,9 +224,10 @@ def program(folder: Path, native: bool) -> Path:
     dist = PROJECT / "dist"
     if not (dist / "kubectl-sky").exists():
         subprocess.run(["./build.sh"], cwd=PROJECT, env=env, check=True)
-    if native and not list(dist.glob("kubectl-sky-linux-*")):
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+    built = dist / (f"kubectl-sky-linux-{machine}" if native else "kubectl-sky")
+    if not built.exists():
         subprocess.run(["scripts/native.sh"], cwd=PROJECT, env=env, check=True)
-    built = next(dist.glob("kubectl-sky-linux-*")) if native else dist / "kubectl-sky"
     return Path(shutil.copy(built, folder / "kubectl-sky"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -103,6 +104,20 @@ def test_installed_from_its_archive_and_used(krew: Krew, built: Path, sky: Sky) 
     assert "by krew\n" in krew.run(*use, "launch", "-c", "k", "--", "echo", "by krew")
     assert krew.run(*use, "status", "k").splitlines()[1].startswith("k ")
     krew.run(*use, "down", "k")
+
+
+def test_on_windows_it_is_the_file_with_a_python(krew: Krew, built: Path, tmp_path: Path) -> None:
+    """As krew does it there: the manifest of a release, with a file that only looks like the program."""
+    (tmp_path / "kubectl-sky-windows-amd64.exe").write_bytes(b"MZ")
+    shutil.copy(built / "kubectl-sky", tmp_path)
+    env = {**os.environ, "SOURCE_DATE_EPOCH": "1767225600"}
+    subprocess.run([sys.executable, PROJECT / "scripts" / "krew.py", tmp_path / "kubectl-sky"], env=env, check=True)
+    manifest = (tmp_path / "krew-manifest.yaml").rename(tmp_path / "sky.yaml")
+    assert "structural validation OK" in krew.run("validate-krew-manifest", "-skip-install", "-manifest", str(manifest))
+    archive = f"--archive={tmp_path / 'kubectl-sky-windows-amd64.tar.gz'}"
+    there = ("env", "KREW_OS=windows", "KREW_ARCH=amd64", "krew")
+    krew.run(*there, "install", f"--manifest={manifest}", archive)
+    assert (krew.root / "bin" / "kubectl-sky.exe").read_bytes() == b"MZ"
 
 
 def test_upgraded_from_an_index_and_removed(krew: Krew, built: Path, served: tuple[Path, str], tmp_path: Path) -> None:

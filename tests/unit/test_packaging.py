@@ -156,6 +156,27 @@ def test_krew_manifest(executable: Path) -> None:
     }
 
 
+def test_krew_on_windows(executable: Path, tmp_path: Path) -> None:
+    """Beside the file for Windows, the manifest has it too; the rest stays as it was."""
+    native = tmp_path / "kubectl-sky-windows-amd64.exe"
+    native.write_bytes(b"MZ")
+    shutil.copy(executable, tmp_path)
+    env = {**os.environ, "SOURCE_DATE_EPOCH": "1767225600"}
+    subprocess.run([sys.executable, PROJECT / "scripts" / "krew.py", tmp_path / "kubectl-sky"], env=env, check=True)
+    manifest = yaml.safe_load((tmp_path / "krew-manifest.yaml").read_text())
+    before = yaml.safe_load((DIST / "krew-manifest.yaml").read_text())
+    [_, windows] = manifest["spec"]["platforms"]
+    assert windows["selector"] == {"matchLabels": {"os": "windows", "arch": "amd64"}}
+    assert windows["bin"] == "kubectl-sky.exe"
+    archive = tmp_path / windows["uri"].rpartition("/")[2]
+    assert windows["sha256"] == hashlib.sha256(archive.read_bytes()).hexdigest()
+    with tarfile.open(archive) as tar:
+        assert {member.name: member.mode for member in tar} == {"kubectl-sky.exe": 0o755, "LICENSE": 0o644}
+    for one in (manifest, before):
+        del one["spec"]["platforms"]
+    assert manifest == before
+
+
 def test_all_that_runs_in_pods_is_sent() -> None:
     from kubectl_sky import planning
 
