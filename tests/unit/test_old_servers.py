@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kubectl_sky import facts, managed, planning, podspec, task
+from kubectl_sky import facts, managed, planning, podspec, task, versions
 from kubectl_sky.errors import TaskErrors, UsageError
 from kubectl_sky.overview import job_of
 
@@ -41,7 +41,7 @@ def test_several_are_refused_with_the_line() -> None:
 
 @pytest.mark.parametrize(("minor", "numbers"), [("20", False), ("21+", False), ("22", True), ("37", True)], ids=str)
 def test_which_servers_number_pods(minor: str, numbers: bool) -> None:
-    assert (facts._server({"major": "1", "minor": minor}) >= facts.INDEXED_SERVER) is numbers
+    assert (versions.server({"major": "1", "minor": minor}) >= facts.INDEXED_SERVER) is numbers
 
 
 def test_whose_a_pod_is_without_the_labels_of_later_servers() -> None:
