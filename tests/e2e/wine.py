@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -58,12 +59,17 @@ class Wine:
         argv = [WINE, str(PROGRAMS / program if program != "kubectl-sky.exe" else self.folder / "bin" / program), *args]
         pipe = subprocess.PIPE  # wine gives a program no standard output that is a file
         return subprocess.Popen(
-            argv, env=self.environment(), cwd=cwd or self.folder, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe
-        )
+            argv, env=self.environment(), cwd=cwd or self.folder, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe,
+            start_new_session=True,
+        )  # fmt: skip
 
     def run(self, program: str, *args: str, cwd: Path | None = None, timeout: float = 120) -> Result:
         process = self.start(program, *args, cwd=cwd)
-        out, err = process.communicate(timeout=timeout)
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # with what it has unpacked and started
+            raise
         return Result(process.returncode, out.decode(), err.decode())
 
     def sky(self, *args: str, cwd: Path | None = None, code: int = 0) -> Result:
