@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 IMAGE_VOLUME_SERVER = (1, 35)
 SIDECAR_SERVER = (1, 29)
 INDEXED_SERVER = (1, 22)
-FAILURE_RULES_SERVER = (1, 26)
+FAILURE_RULES_SERVER, PER_INDEX_SERVER = (1, 26), (1, 29)
 IMAGE_VOLUME_RUNTIMES = {"containerd": (2, 1), "cri-o": (1, 33)}
 ENFORCE = "pod-security.kubernetes.io/enforce"
 
@@ -63,6 +63,7 @@ def gather(cluster: Cluster, settings: Settings, need: Need) -> tuple[Facts, Inv
         pod_security=labels.get(ENFORCE, "privileged"),
         nodes=there.nodes,
         failure_rules=server >= FAILURE_RULES_SERVER,
+        per_index=server >= PER_INDEX_SERVER,
         indexed=server >= INDEXED_SERVER,
         sidecars=server >= SIDECAR_SERVER,
         runtime_classes=frozenset(item["metadata"]["name"] for item in found["items"]),

@@ -44,6 +44,13 @@ class Managed:
     serial: bool = False
     names: tuple[str, ...] = ()
     group: str = ""  # the job group that it belongs to
+    rules: bool = True  # its cluster has Jobs that tell one end of a pod from another
+    per_index: bool = True  # and that let one index fail, and not the others
+
+    @property
+    def excused(self) -> bool:
+        """Failures of its own end pods with 0, for its Job would make them again, or end the others."""
+        return not self.serial and not (self.per_index if self.count > 1 else self.rules)
 
     def labels(self) -> dict[str, str]:
         """Of the Job."""
@@ -51,7 +58,8 @@ class Managed:
 
     def as_dict(self) -> Object:
         """As the agent wants it."""
-        return {"jobs": list(self.jobs), "count": self.count, "serial": self.serial}
+        excused = {"excused": True} if self.excused else {}
+        return {"jobs": list(self.jobs), "count": self.count, "serial": self.serial, **excused}
 
     def own_env(self) -> list[Object]:
         """Of our own container."""
@@ -73,8 +81,7 @@ class Managed:
     def job_fields(self) -> Object:
         """What the Job's spec says: which ends of a pod it makes good.
 
-        Before Kubernetes 1.26 the rules are dropped without a word: some pods are made again then, whatever ended
-        them. A pipeline needs no more than this, too: its Job makes the pod of an index when those before are done.
+        A pipeline needs no more than its rules, too: its Job makes the pod of an index when those before are done.
         """
 
         def codes(operator: str, *values: int) -> Object:
@@ -83,20 +90,22 @@ class Managed:
         ranks = self.count > 1 and not self.serial
         disrupted = {"onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
         known = (in_pod.LET_GO, in_pod.TAKEN)
-        rules = [
-            {"action": "Ignore", **disrupted},
-            {"action": "Ignore", **codes("In", *known)},
-            {"action": "FailIndex" if ranks else "FailJob", **codes("NotIn", *sorted((*UNCLEAR, *known)))},
-        ]
+        rules = [{"action": "Ignore", **disrupted}, {"action": "Ignore", **codes("In", *known)}]
+        if not self.excused:
+            action = "FailIndex" if ranks else "FailJob"
+            rules.append({"action": action, **codes("NotIn", *sorted((*UNCLEAR, *known)))})
         many = {"completions": self.count, "parallelism": 1 if self.serial else self.count} if self.count > 1 else {}
+        lives = {
+            "backoffLimit": LIVES * 2 * self.count,
+            "backoffLimitPerIndex": LIVES,
+            "maxFailedIndexes": self.count if ranks else 0,
+        }
         return {
             **many,
             # until all Jobs of its group are there
             **({"suspend": True} if self.group else {}),
-            "backoffLimit": LIVES * 2 * self.count,
-            "backoffLimitPerIndex": LIVES,
-            "maxFailedIndexes": self.count if ranks else 0,
-            "podFailurePolicy": {"rules": rules},
+            **(lives if self.rules or self.excused else {"backoffLimit": 0}),
+            **({"podFailurePolicy": {"rules": rules}} if self.rules else {}),
         }
 
 

@@ -76,7 +76,7 @@ def plan(chosen: optimizer.Candidate, options: Options, found: podspec.Facts, ke
         request=chosen.request,
         parts=(*_parts(chosen, options, found, own), *registry.parts(task, options.name, own)),
         autostop=options.autostop,
-        managed=options.managed,
+        managed=options.managed and replace(options.managed, rules=found.failure_rules, per_index=found.per_index),
         record=options.record,
         provision=limits.provision(options.timeout, None if configured.queue else configured.timeout),
         annotations={

@@ -61,6 +61,7 @@ class Facts:
     nodes: tuple[Node, ...] | None = None  # None: may not be read
     runtime_classes: frozenset[str] = frozenset()
     failure_rules: bool = True  # a Job's, for the ends of its pods
+    per_index: bool = True  # a Job's indexes fail one by one
     indexed: bool = True  # Jobs number their pods
     sidecars: bool = True  # init containers that go on running
     storage: Storage | None = None  # None: no cluster was asked, or the task has no volumes

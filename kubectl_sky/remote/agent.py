@@ -226,7 +226,10 @@ class Agent:
 
     def _exit_code(self, code):
         """Of the pod, for its job's."""
-        return 1 if code in (managed.RESERVED if self.task.get("managed") else (gang.LET_GO, gang.TAKEN)) else code
+        told = self.task.get("managed")
+        if told and told.get("excused"):
+            return 0  # else its Job would make the pod again
+        return 1 if code in (managed.RESERVED if told else (gang.LET_GO, gang.TAKEN)) else code
 
     def _last(self):
         """The job whose end is the task's: of a managed one its own, else the newest."""

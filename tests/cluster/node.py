@@ -8,11 +8,12 @@ from pathlib import Path
 
 from tests.cluster.binaries import CNI
 from tests.cluster.control import start_proxy
-from tests.cluster.process import run, spawn, wait_for
+from tests.cluster.process import daemons, run, spawn, wait_for
 from tests.cluster.settings import CONTROL_IP, PKI, PREFIX, ROOT, ClusterError, Node, Version
 
 CGROUPS = Path("/sys/fs/cgroup")
 PAUSE = "localhost/pause:1"
+POD_LOGS = Path("/var/log/pods")
 # of all kubelets of a machine: which devices each pod has. Only a kubelet that starts reads it
 DEVICES = Path("/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint")
 
@@ -24,6 +25,8 @@ def start_containerd(node: Node, version: Version) -> None:
     (node.dir / "cni/pods.conflist").write_text(json.dumps(cni_config(node)))
     (node.dir / "containerd.toml").write_text(containerd_config(node, version))
     argv = [version.containerd / "containerd", "-c", f"{node.dir}/containerd.toml", "-l", "warn"]
+    if not version.at_least(31):
+        argv = [*own_logs(node), *argv]
     spawn(f"{node.name}-containerd", argv, node.netns)
 
 
@@ -53,7 +56,23 @@ def spawn_kubelet(node: Node, version: Version) -> None:
     if not version.at_least(24):
         flags.append("--container-runtime=remote")
     DEVICES.unlink(missing_ok=True)  # another kubelet's devices would be this one's, at zero
-    spawn(f"{node.name}-kubelet", [version.bin / "kube", "kubelet", *flags], node.netns)
+    argv = [version.bin / "kube", "kubelet", *flags]
+    if not version.at_least(31):
+        (pid,) = daemons(str(node.dir / "containerd.toml"))
+        argv = ["nsenter", f"--mount=/proc/{pid}/ns/mnt", *argv]
+    spawn(f"{node.name}-kubelet", argv, node.netns)
+
+
+def own_logs(node: Node) -> list[object]:
+    """What starts a program for which /var/log/pods is the node's own.
+
+    Old kubelets know no other folder, and remove from it what they do not know: the logs of other nodes' pods.
+    """
+    logs = node.dir / "logs"
+    logs.mkdir()
+    POD_LOGS.mkdir(parents=True, exist_ok=True)
+    script = 'mount --bind "$0" "$1" && shift && exec "$@"'
+    return ["unshare", "--mount", "--propagation=slave", "sh", "-c", script, logs, POD_LOGS]
 
 
 def import_image(node: Node, version: Version, archive: Path) -> None:

@@ -63,10 +63,9 @@ class Version:
 
 # with Kubernetes' own gang scheduling, which nobody has without asking for it yet
 GANG = Version("1.37", "v1.37.2", "GenericWorkload=true", "scheduling.k8s.io/v1beta1=true", "-gang")
-# 1.20 is the oldest that the program promises to work with
-VERSIONS = {
-    v.name: v for v in (Version("1.37", "v1.37.2"), Version("1.31", "v1.31.0"), Version("1.20", "v1.20.15"), GANG)
-}
+# 1.20 is the oldest that the program promises to work with; 1.24 the oldest here that numbers the pods of Jobs
+RELEASES = ("v1.37.2", "v1.31.0", "v1.24.17", "v1.20.15")
+VERSIONS = {v.name: v for v in (*(Version(release[1:5], release) for release in RELEASES), GANG)}
 DEFAULT_VERSION = "1.37"
 CONTAINERD = "v2.4.2"
 CONTAINERD_BIN = CACHE / "bin" / f"containerd-{CONTAINERD}"

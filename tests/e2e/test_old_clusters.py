@@ -1,4 +1,4 @@
-"""The oldest Kubernetes that is promised, with its own kubectl and containerd, on a cluster of its own."""
+"""The oldest Kubernetes that is promised, and the oldest whose nodes can be several, each with its own kubectl."""
 
 from __future__ import annotations
 
@@ -8,33 +8,32 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.settings import VERSIONS
+from tests.cluster.settings import VERSIONS, Version
 from tests.e2e.conftest import OWN_NUMBER, OwnCluster, Sky, eventually, namespace
 
 pytestmark = pytest.mark.heavy
 CLUSTER = OwnCluster(OWN_NUMBER)
-OLDEST = VERSIONS["1.20"]
 SMALL = ("--cpus", "0.1")
 
 
-@pytest.fixture(scope="module")
-def old() -> Iterator[str]:
-    CLUSTER.do("up", "2", "--version", OLDEST.name)
-    yield CLUSTER.kubeconfig
+@pytest.fixture(scope="module", params=["1.20", "1.24"])
+def old(request: pytest.FixtureRequest) -> Iterator[Version]:
+    CLUSTER.do("up", "2", "--version", request.param)
+    yield VERSIONS[request.param]
     if not os.environ.get("SKY_TEST_KEEP"):
         CLUSTER.do("down")
 
 
 @pytest.fixture
-def sky(old: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sky]:
-    monkeypatch.setenv("PATH", f"{OLDEST.bin}:{os.environ['PATH']}")
-    with namespace(old) as sky:
+def sky(old: Version, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sky]:
+    monkeypatch.setenv("PATH", f"{old.bin}:{os.environ['PATH']}")
+    with namespace(CLUSTER.kubeconfig) as sky:
         yield sky
 
 
-def test_a_task_from_check_to_down(sky: Sky, tmp_path: Path) -> None:
+def test_a_task_from_check_to_down(sky: Sky, old: Version, tmp_path: Path) -> None:
     before = sky.objects()
-    assert f"version: Kubernetes {OLDEST.release[1:]}" in sky.ok("check").out
+    assert f"version: Kubernetes {old.release[1:]}" in sky.ok("check").out
     (tmp_path / "data").write_text("sent\n")
     task = tmp_path / "task.yaml"
     task.write_text(
@@ -64,7 +63,11 @@ def test_a_lost_pod_is_told(sky: Sky) -> None:
 
 def test_what_it_ends_by_itself(sky: Sky) -> None:
     sky.ok("launch", "-c", "idle", "-i", "0", "--down", *SMALL, "--", "echo ran")
-    eventually("it ended", lambda: sky.pods("idle") == [] or sky.pods("idle")[0]["status"]["phase"] == "Succeeded", 60)
+
+    def ended() -> bool:
+        return all(pod["status"]["phase"] == "Succeeded" for pod in sky.pods("idle"))
+
+    eventually("it has ended, and is gone maybe", ended, 60)
 
 
 def test_what_is_rendered_is_applied_by_its_kubectl(sky: Sky) -> None:
@@ -83,9 +86,33 @@ def test_managed_jobs(sky: Sky) -> None:
     assert "managed" in sky.ok("jobs", "logs", "m").out
 
 
-def test_what_needs_numbered_pods_is_refused(sky: Sky) -> None:
+def test_a_managed_job_that_fails_does_not_run_again(sky: Sky) -> None:
+    failed = sky.run("jobs", "launch", "--name", "f", *SMALL, "--", "echo tried; exit 7")
+    assert (failed.code, failed.out) == (7, "tried\n"), failed
+    eventually("its Job ends", lambda: "Complete" in sky.kubectl("get", "job", "f", "-o", "jsonpath={.status}"))
+    assert "FAILED (7)" in sky.ok("jobs", "queue").out
+    assert len(sky.pods("f")) == 1
+
+
+def test_what_needs_numbered_pods(sky: Sky, old: Version) -> None:
     before = sky.objects()
-    for words in (("launch", "-c", "two", "--num-nodes", "2"), ("jobs", "launch", "--name", "two", "--num-jobs", "2")):
-        refused = sky.run(*words, *SMALL, "--", "true")
-        assert refused.code == 2 and "before 1.22" in refused.err, refused
-    assert sky.objects() == before
+    pair = ("launch", "-c", "two", "--num-nodes", "2", *SMALL, "--", "getent hosts two-0.two | wc -l")
+    sweep = ("jobs", "launch", "--name", "sweep", "--num-jobs", "2", *SMALL, "--", "exit $SKYPILOT_JOB_RANK")
+    if not old.at_least(22):
+        for words in (pair, sweep):
+            refused = sky.run(*words)
+            assert refused.code == 2 and "before 1.22" in refused.err, refused
+        assert sky.objects() == before
+        return
+    assert sorted(sky.ok(*pair).out.splitlines()) == ["(head, rank=0) 1", "(worker1, rank=1) 1"]
+    sky.ok("stop", "-y", "two")
+    sky.ok("start", "two")
+    names = sky.ok("exec", "two", "--num-nodes", "2", "--", "hostname").out
+    assert sorted(names.splitlines()) == ["(head, rank=0) two-0", "(worker1, rank=1) two-1"]
+    sky.ok(*sweep)
+
+    def ended() -> bool:
+        shown = sky.ok("jobs", "queue").out
+        return "SUCCEEDED" in shown and "FAILED (1)" in shown
+
+    eventually("both have", ended, 60)

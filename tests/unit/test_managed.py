@@ -12,10 +12,13 @@ from kubectl_sky.remote import gang, wire
 from tests.unit.test_pod_programs import AT_ONCE, Pod, frames
 
 
-def managed(root: Path, run: str, max_restarts: int = 0, exit_codes: tuple[int, ...] = (), **spec: Any) -> Pod:
+def managed(
+    root: Path, run: str, max_restarts: int = 0, exit_codes: tuple[int, ...] = (), excused: bool = False, **spec: Any
+) -> Pod:
     told: dict[str, Any] = {"task_id": "sky-managed-x_t_1-0", "env": {"SKYPILOT_MANAGED_JOB_ID": "1"}}
     told.update(max_restarts=max_restarts, exit_codes=list(exit_codes), files="0")
-    fan = {"jobs": [{"name": "t", "run": run, "managed": told, **spec}], "count": 1, "serial": False}
+    jobs = [{"name": "t", "run": run, "managed": told, **spec}]
+    fan = {"jobs": jobs, "count": 1, "serial": False, "excused": excused}
     return Pod(root, autostop=AT_ONCE, managed=fan, environ={"SKY_MANAGED": "1"})
 
 
@@ -58,6 +61,13 @@ def test_its_own_failures_are_tried_again_as_often_as_asked(tmp_path: Path) -> N
     assert {**last_words(pod), "started": 0, "ended": 0} == {
         "status": "FAILED", "exit": 7, "reason": None, "rank": 0, "restarts": 1, "started": 0, "ended": 0,
     }  # fmt: skip
+
+
+def test_a_failure_that_its_job_would_make_good_is_only_noted(tmp_path: Path) -> None:
+    pod = managed(tmp_path, "exit 7", excused=True)
+    assert follow(pod)[1]["exit"] == 7
+    assert pod.supervisor.wait(10) == 0
+    assert (last_words(pod)["status"], last_words(pod)["exit"]) == ("FAILED", 7)
 
 
 def test_some_exit_codes_are_always_tried_again(tmp_path: Path) -> None:

@@ -44,6 +44,29 @@ def test_which_servers_number_pods(minor: str, numbers: bool) -> None:
     assert (versions.server({"major": "1", "minor": minor}) >= facts.INDEXED_SERVER) is numbers
 
 
+# (pod failure policies, limits by index) of 1.25, 1.26, 1.29; (jobs side by side, one after the other)
+@pytest.mark.parametrize(
+    ("known", "many", "limit", "actions", "excused"),
+    [
+        ((False, False), (1, False), 6, None, True),
+        ((True, False), (1, False), 6, ["Ignore", "Ignore", "FailJob"], False),
+        ((False, False), (3, False), 18, None, True),
+        ((True, False), (3, False), 18, ["Ignore", "Ignore"], True),
+        ((True, True), (3, False), 18, ["Ignore", "Ignore", "FailIndex"], False),
+        ((False, False), (3, True), 0, None, False),  # its next task begins when this one has ended with 0
+        ((True, False), (3, True), 18, ["Ignore", "Ignore", "FailJob"], False),
+    ],
+)
+def test_a_failed_managed_job_does_not_run_again(
+    known: tuple[bool, bool], many: tuple[int, bool], limit: int, actions: list[str] | None, excused: bool
+) -> None:
+    one = managed.Managed(({},), *many, rules=known[0], per_index=known[1])
+    fields = one.job_fields()
+    rules = fields["podFailurePolicy"]["rules"] if "podFailurePolicy" in fields else None
+    assert (fields["backoffLimit"], rules and [rule["action"] for rule in rules]) == (limit, actions)
+    assert one.as_dict().get("excused", False) is excused
+
+
 def test_whose_a_pod_is_without_the_labels_of_later_servers() -> None:
     owners = [{"kind": "Other", "uid": "x"}, {"kind": "Job", "uid": "j", "controller": True}]
     assert job_of({"metadata": {"ownerReferences": owners}}) == "j"

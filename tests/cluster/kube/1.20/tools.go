@@ -2,5 +2,5 @@
 
 package main
 
-// generates what is not in the module (old_kubernetes.py)
+// generates what is not in the module (binaries.py)
 import _ "k8s.io/kube-openapi/cmd/openapi-gen"
