@@ -9,13 +9,17 @@ CHUNK = 1 << 18
 
 
 class JobLog:
-    """`size` is in bytes of the file; `sizes` in bytes of output, by rank. `changed` is notified of each addition."""
+    """`size` is in bytes of the file; `sizes` in bytes of output, by rank, and `last` the last byte of each.
+
+    `changed` is notified of each addition.
+    """
 
     def __init__(self, path):
         self.path = path
         self.changed = threading.Condition()
         self.size = 0
         self.sizes = {}
+        self.last = {}
         self._file = None  # opened at the first output: a thousand waiting jobs need no thousand files
         if os.path.exists(path):
             self._recover()
@@ -27,6 +31,7 @@ class JobLog:
                 return  # the disk is full: the job goes on, and the container's own output has it
             self.size += len(frame)
             self.sizes[rank] = self.sizes.get(rank, 0) + len(data)
+            self.last[rank] = data[-1:]
             self.changed.notify_all()
 
     def _write(self, frame):
@@ -52,7 +57,8 @@ class JobLog:
                 (rank,) = wire.RANK.unpack(log.read(wire.RANK.size))
                 self.sizes[rank] = self.sizes.get(rank, 0) + length - wire.RANK.size
                 self.size += wire.HEADER.size + length
-                log.seek(self.size)
+                log.seek(self.size - 1)
+                self.last[rank] = log.read(1)
         os.truncate(self.path, self.size)
 
     def read(self, offset, end):

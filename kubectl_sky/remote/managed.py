@@ -155,7 +155,9 @@ class ManagedJob(Job):
         self._pause(min(2.0**restarts, LONGEST_PAUSE))
 
     def _say(self, text):
-        """In its log, and in that of node 0's container."""
+        """In its log, and in that of node 0's container; on a line of its own."""
+        if self.log.last.get(0, b"\n") != b"\n":
+            text = "\n" + text
         self.log.append(0, text.encode())
         try:
             self.places[0][0].ask({"op": "clear", "prefix": "%d." % self.number, "attempt": None, "say": text})

@@ -70,6 +70,11 @@ def test_a_failure_that_its_job_would_make_good_is_only_noted(tmp_path: Path) ->
     assert (last_words(pod)["status"], last_words(pod)["exit"]) == ("FAILED", 7)
 
 
+def test_what_is_said_of_an_attempt_has_a_line_of_its_own(tmp_path: Path) -> None:
+    out, _ = follow(managed(tmp_path, "printf 'no end'; exit 7", max_restarts=1))
+    assert out == b"no end\nkubectl-sky: FAILED with exit code 7: it begins again (restart 1)\nno end"
+
+
 def test_some_exit_codes_are_always_tried_again(tmp_path: Path) -> None:
     run = "echo x >> count; n=$(wc -l < count); test $n -ge 3 || exit 29; echo done"
     pod = managed(tmp_path, f"cd; {run}", exit_codes=(29,))
