@@ -6,6 +6,7 @@ stays as it was made, and the launch says what of it does not count.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import autostop, cluster_objects, exposing, images, registry, shape
@@ -13,6 +14,7 @@ from kubectl_sky import settings as own_settings
 from kubectl_sky.diagnosis import podstate, why
 from kubectl_sky.diagnosis.hints import located
 from kubectl_sky.errors import ApiError, UsageError
+from kubectl_sky.names import MANAGED
 
 if TYPE_CHECKING:
     from kubectl_sky.diagnosis.why import Found
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from kubectl_sky.output import Progress
     from kubectl_sky.planning import Options
     from kubectl_sky.task import Task
+
+ENDING_SECONDS = 2.0
 
 
 def find(cluster: Cluster, name: str, progress: Progress) -> dict[str, Any] | None:
@@ -31,14 +35,27 @@ def find(cluster: Cluster, name: str, progress: Progress) -> dict[str, Any] | No
     if not job["metadata"].get("deletionTimestamp") and not stopped and not cluster_objects.finished(job):
         complete = job.get("status", {}).get("ready", 0) >= job["spec"].get("parallelism", 1)
         reason = "" if complete else stuck(why.read(cluster, name))
-        if not reason:
+        if not reason and not _just_over(cluster, job):
             return job
-        progress.line(f"{name} is made anew, it could not start: {located(cluster.connection, reason)}")
+        if reason:
+            progress.line(f"{name} is made anew, it could not start: {located(cluster.connection, reason)}")
     if stopped:
         cluster_objects.keep_claims(cluster, name)
     progress.update(f"Waiting for the ended {name} to go away")
     cluster_objects.remove(cluster, name)
     return None
+
+
+def _just_over(cluster: Cluster, job: dict[str, Any]) -> bool:
+    """Whether it is a managed job that has ended: its client knows that sooner than its pods and its Job say so."""
+    until = time.monotonic() + ENDING_SECONDS
+    while MANAGED in (job["metadata"].get("labels") or {}):
+        if why.read(cluster, job["metadata"]["name"]).state.phase == podstate.COMPLETED:
+            return True
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.2)
+    return False
 
 
 def stuck(found: Found) -> str:

@@ -25,7 +25,7 @@ from tests.unit.test_doc_commands import FENCE
 
 # asked again until it says what is expected
 READ_ONLY = re.compile(r"kubectl (sky (queue|status|jobs queue|explain|volumes ls|cost-report)|describe)\b")
-GOES_ON = re.compile(r"kubectl sky (port-forward|dev)\b")  # until Ctrl-C
+GOES_ON = {"kubectl sky port-forward": "Forwarding", "kubectl sky dev": "Watching"}  # when it says so, until Ctrl-C
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 POD = re.compile(r"\b([\w-]+-\d+)-[a-z0-9]{5}\b")
 VARIABLE = (
@@ -165,8 +165,8 @@ def play(page: Page, scene: Scene) -> None:
                 beside.append((Typed(page, line), expected))
             elif keys := of(scene.keys, line):
                 on_a_terminal(page, line, expected, *keys)
-            elif GOES_ON.match(line):
-                goes_on(page, line, expected)
+            elif says := next((says for beginning, says in GOES_ON.items() if line.startswith(beginning)), ""):
+                goes_on(page, line, expected, says)
             else:
                 comes_to_an_end(page, line, expected)
     for line in scene.after:
@@ -194,11 +194,11 @@ def comes_to_an_end(page: Page, line: str, expected: list[str]) -> None:
         time.sleep(0.3)
 
 
-def goes_on(page: Page, line: str, expected: list[str]) -> None:
-    """Until it has said what is expected, and at least something."""
+def goes_on(page: Page, line: str, expected: list[str], says: str) -> None:
+    """Until it has said what is expected, and that it is at work."""
     typed = Typed(page, line)
     deadline = time.monotonic() + 60
-    while not typed.said() or missing(expected, typed.said()):
+    while says not in typed.said() or missing(expected, typed.said()):
         assert typed.process.poll() is None and time.monotonic() < deadline, (page.name, line, typed.said())
         time.sleep(0.2)
     typed.interrupt()

@@ -118,7 +118,7 @@ PLAYED: dict[str, list[Scene]] = {
                 "kubectl sky exec -d pair": (
                     "until kubectl sky logs pair --no-follow | grep rank=1; do sleep 0.2; done",
                 ),
-                "kubectl sky queue pair": (READY,),
+                "kubectl sky queue pair": ("until kubectl sky queue pair | grep SUCCEEDED; do sleep 0.5; done",),
             },
             after=(DOWN,),
         ),

@@ -133,3 +133,10 @@ def test_cost_report(sky: Sky, tmp_path: Path) -> None:
     assert json.loads(sky.ok("cost-report", "-o", "json").out)["items"][0]["cost"] >= stopped >= one["cost"]
     lines = [line.split() for line in sky.ok("cost-report").out.splitlines()]
     assert lines[0][:2] == ["NAME", "LAUNCHED"] and lines[1][-4:-2] == ["$", "3600.00"]
+
+
+def test_the_name_of_what_has_just_ended(sky: Sky) -> None:
+    """Its pods have ended, and its Job does not say so yet."""
+    small = ("--cpus", "0.1", "--memory", "0.2", "--num-nodes", "2")
+    sky.ok("jobs", "launch", "--name", "x", *small, "--", "true")
+    assert sky.ok("launch", "--down", "-c", "x", *small, "--", "echo again").out.count("again\n") == 2
