@@ -41,7 +41,7 @@ PIPELINE = (
     + f"---\nname: train\n{SMALL}run: echo trained; exit 3\n"
     + f"---\nname: report\n{SMALL}run: echo never\n"
 )
-STEPS = f"name: train\n{SMALL}run: for i in $(seq 8); do echo step $i; sleep 0.5; done\n"
+STEPS = f"name: train\n{SMALL}run: for i in $(seq 8); do echo step $i; sleep 1; done\n"
 WRONG_FIELD = (
     "name: t\nresources:\n  cpus: 0.1\nrun: 'true'\nenvs:\n  A: b\n  C: d\n"
     + "config:\n  kubernetes:\n    pod_config:\n      spec:\n        nodeSelecter: {a: b}\n"
