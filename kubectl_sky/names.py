@@ -14,6 +14,7 @@ INSTANCE = "app.kubernetes.io/instance"
 # Kueue's labels of a Job
 QUEUE, QUEUE_PRIORITY = "kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class"
 KAI_QUEUE = "kai.scheduler/queue"  # a label of Jobs and pods
+VOLCANO_QUEUE = "scheduling.volcano.sh/queue-name"  # an annotation of pods
 OURS = f"{MANAGED_BY}=kubectl-sky"
 GROUP = "kubectl-sky/group"  # label of the Jobs and pods of a job group
 MANAGED = "kubectl-sky/managed"  # label of the Job of a managed job

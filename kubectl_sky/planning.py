@@ -112,8 +112,9 @@ def _parts(
     if chosen.request and chosen.request.claim:
         yield claims.part(options.name, chosen.request)
     task = chosen.task
-    scheduler = podspec.configured(task, found.context).get("schedulerName")
-    if offer := gangs.chosen(found.gang_schedulers, scheduler, task.settings(found.context).kai_queue):
+    scheduler, said = podspec.configured(task, found.context).get("schedulerName"), task.settings(found.context)
+    queues = {gangs.KAI: said.kai_queue, gangs.VOLCANO: said.volcano_queue}
+    if offer := gangs.chosen(found.gang_schedulers, scheduler, queues):
         yield gangs.part(options.name, task.num_nodes, offer)
     if task.resources.network_tier == "best":
         yield fabric.part(options.name, task.num_nodes, chosen.request, found.nodes, found.pod_security)

@@ -1,4 +1,4 @@
-"""Whether there is the queue that a launch names, Kueue's or KAI's, and takes it; asked before anything is made."""
+"""Whether there is the queue that a launch names and takes it; asked before anything is made."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from kubectl_sky.diagnosis import kueue
 from kubectl_sky.errors import ApiError, UsageError
-from kubectl_sky.names import KAI_QUEUE, QUEUE, QUEUE_PRIORITY
+from kubectl_sky.names import KAI_QUEUE, QUEUE, QUEUE_PRIORITY, VOLCANO_QUEUE
 from kubectl_sky.output import near
-from kubectl_sky.parts.gangs import GROUPS, KAI
+from kubectl_sky.parts.gangs import GROUPS, KAI, VERSIONS, VOLCANO
 
 if TYPE_CHECKING:
     from kubectl_sky.kube import Cluster
@@ -20,8 +20,12 @@ def check(cluster: Cluster, job: Object) -> list[str]:
     """What is to be known of the queues of a Job that is not made yet. Raises UsageError when there are none such."""
     labels = job["metadata"].get("labels") or {}
     queue, kai = labels.get(QUEUE), labels.get(KAI_QUEUE)
-    found = _kueue(cluster, queue, labels.get(QUEUE_PRIORITY)) if queue else []
-    return [*found, *(_kai(cluster, kai) if kai else [])]
+    volcano = (job["metadata"].get("annotations") or {}).get(VOLCANO_QUEUE)
+    return [
+        *(_kueue(cluster, queue, labels.get(QUEUE_PRIORITY)) if queue else []),
+        *(_kai(cluster, kai) if kai else []),
+        *(_volcano(cluster, volcano) if volcano else []),
+    ]
 
 
 def _kueue(cluster: Cluster, queue: str, priority: str | None) -> list[str]:
@@ -52,6 +56,21 @@ def _kai(cluster: Cluster, queue: str) -> list[str]:
         raise UsageError(
             f"the KAI queue {queue!r} takes no tasks itself", f"name one of its queues: {', '.join(inside)}"
         )
+    return []
+
+
+def _volcano(cluster: Cluster, queue: str) -> list[str]:
+    try:
+        items = cluster.get(f"/apis/{GROUPS[VOLCANO]}/{VERSIONS[VOLCANO]}/queues").get("items") or []
+    except ApiError as error:
+        gone = f"The cluster has no Volcano: nobody will start what waits in {queue!r}"
+        return [gone] if error.status == 404 else []
+    states = {one["metadata"]["name"]: (one.get("status") or {}).get("state") for one in items}
+    if queue not in states:
+        hint = near(queue, sorted(states)) if states else "an administrator makes one: queues.scheduling.volcano.sh"
+        raise UsageError(f"there is no Volcano queue {queue!r}", hint)
+    if states[queue] not in (None, "Open"):
+        raise UsageError(f"the Volcano queue {queue!r} takes no tasks: it is {states[queue]}", "name another")
     return []
 
 

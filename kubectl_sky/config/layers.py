@@ -42,7 +42,7 @@ class Effective:
 
     `limits`: limits of CPU and memory as a multiple of the requests, 0 for none. `ports` is SkyPilot's word for the
     way. `timeout`: seconds for the pods to start, with a queue also those in it; below 0 for ever. `priority`: the
-    class that the task has in its queue. `kai_queue`: the one of the KAI scheduler.
+    class that the task has in its queue. `kai_queue`, `volcano_queue`: the one of that scheduler.
     """
 
     namespace: str | None = None
@@ -55,6 +55,7 @@ class Effective:
     queue: str = ""
     priority: str = ""
     kai_queue: str = ""
+    volcano_queue: str = ""
     limits: float | None = None
     allowed_nodes: AllowedNodes | None = None
     pricing: Mapping[str, Any] | None = None
@@ -82,12 +83,13 @@ class Layers:
         found = [one.get("pod_config") for one in self.sections(context)]
         return tuple(one for one in found if one is not None)
 
-    def _pod_labels(self, context: str) -> dict[str, str]:
+    def _of_pods(self, what: str, context: str) -> dict[str, str]:
+        """The labels or annotations that pod_config says."""
         found: dict[str, str] = {}
         for one in self.pod_config(context):
             raw = one.raw()
             about = raw.get("metadata") if isinstance(raw, dict) else None
-            said = about.get("labels") if isinstance(about, dict) else None
+            said = about.get(what) if isinstance(about, dict) else None
             found |= _texts(said) if isinstance(said, dict) else {}
         return found
 
@@ -100,7 +102,8 @@ class Layers:
         """What holds; `labels` are those of the task's resources."""
         raw = {key: node.raw() for key, node in self.merged(context).items() if node.value is not None}
         metadata = raw.get("custom_metadata") or {}
-        labels = {**_texts(metadata.get("labels")), **self._pod_labels(context), **labels}
+        labels = {**_texts(metadata.get("labels")), **self._of_pods("labels", context), **labels}
+        annotations = {**_texts(metadata.get("annotations")), **self._of_pods("annotations", context)}
         kueue = raw.get("kueue") or {}
         queue = (raw.get("quota") or {}).get("queue") or kueue.get("local_queue_name") or labels.get(names.QUEUE) or ""
         nodes = raw.get("allowed_nodes")
@@ -112,6 +115,7 @@ class Layers:
             ports=raw.get("ports"), service_account=service_account(raw.get("remote_identity"), context),
             autoscaler=raw.get("autoscaler") or "", queue=str(queue), priority=labels.get(names.QUEUE_PRIORITY, ""),
             kai_queue=labels.get(names.KAI_QUEUE, ""),
+            volcano_queue={**labels, **annotations}.get(names.VOLCANO_QUEUE, ""),
             limits=None if limits is None else float(limits),
             allowed_nodes=_allowed_nodes(nodes), pricing=raw.get("pricing"), pod_config=self.pod_config(context),
         )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 from kubectl_sky import gang
 from kubectl_sky.capacity import placing_words
 from kubectl_sky.capacity.placing import Demand
-from kubectl_sky.diagnosis import containers, copying, kai, mounting, pulling, scaling, scheduler
+from kubectl_sky.diagnosis import containers, copying, kai, mounting, pulling, scaling, scheduler, volcano
 from kubectl_sky.names import KAI_QUEUE
 from kubectl_sky.parts.buckets import CONTAINER
 
@@ -207,6 +207,8 @@ def _unscheduled(pod: Object, condition: Object, about: About) -> State:
         return State(PENDING, *mounting.missing_claim(found[1]))
     if any(text in said for text in _CLAIMS_WAIT):
         return _unbound(pod, about)
+    if volcano.has_place(said):
+        return State(STARTING, "", "it has a place as soon as the others of its task have one")
     verdict = scheduler.taken_apart(said, placing_words.required(Demand.of({"containers": [], **spec})))
     scaled, next_step = scaling.told(about.get(_name(pod), ()))
     text = "; ".join(filter(None, (verdict.sentence(), scaled)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from kubectl_sky.capacity import placing_words
-from kubectl_sky.diagnosis import kai
+from kubectl_sky.diagnosis import kai, volcano
 
 # what kinds of clauses say nothing that a look at the nodes does not say better
 SEEN_ON_NODES = frozenset({"room", "taint", "cordoned", "labels"})
@@ -94,7 +94,7 @@ def taken_apart(message: str, wants: str = "") -> Verdict:
 
     `wants`: the labels that the pod requires.
     """
-    said = kai.read(message)
+    said = kai.read(message) or volcano.read(message)
     if said and said.queue:
         return Verdict(0, (Clause(0, "queue", said.queue, said.hint),), queue=said.queue)
     if said:

@@ -6,8 +6,8 @@ none: it makes a group of a Job by itself, and would not look at another.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kubectl_sky import names
@@ -28,7 +28,8 @@ GROUPS = {
     KAI: "scheduling.run.ai",
     COSCHEDULING: "scheduling.x-k8s.io",
 }
-SCHEDULERS = {VOLCANO: "volcano", KAI: "kai-scheduler"}  # the schedulerName of its pods
+SCHEDULERS = {KAI: "kai-scheduler", VOLCANO: "volcano"}  # the schedulerName of its pods
+VERSIONS = {KAI: "v2", VOLCANO: "v1beta1"}  # of its API, where the cluster was not asked
 DEFAULT_SCHEDULER = "default-scheduler"
 KAI_DEFAULT = "default-queue"  # where KAI sends what names none
 KAI_MEMBERS = "kai.scheduler/batch-min-member"  # annotation of a Job: how many of its pods, or none, get a place
@@ -44,16 +45,19 @@ class Offer:
     queue: str = ""
 
 
-def chosen(offers: Sequence[Offer], scheduler: str | None, queue: str = "") -> Offer | None:
+def chosen(offers: Sequence[Offer], scheduler: str | None, queues: Mapping[str, str]) -> Offer | None:
     """The one to use where pod_config says `scheduler` (schedulerName), or nothing; the first that fits.
 
-    `queue`: the one of KAI's that the task names, by which it asks for KAI, also for one node.
+    `queues`: by kind, those that the task names: it asks for that scheduler so, also for one node.
     """
-    if scheduler == SCHEDULERS[KAI] or (queue and scheduler is None):
-        return Offer(KAI, queue=queue or next((offer.queue for offer in offers if offer.kind == KAI), ""))
+    for kind, own in SCHEDULERS.items():
+        queue = queues.get(kind, "")
+        if (queue and scheduler in (None, own)) or (kind == KAI and scheduler == own):
+            there = next((offer for offer in offers if offer.kind == kind), Offer(kind, VERSIONS[kind]))
+            return replace(there, queue=queue or there.queue)
     for offer in offers:
-        own = SCHEDULERS.get(offer.kind)
-        if offer.kind == COSCHEDULING or scheduler is None or scheduler == (own or DEFAULT_SCHEDULER):
+        by_name = SCHEDULERS.get(offer.kind)
+        if offer.kind == COSCHEDULING or scheduler is None or scheduler == (by_name or DEFAULT_SCHEDULER):
             return offer
     return None
 
@@ -74,11 +78,24 @@ def part(name: str, num_nodes: int, offer: Offer) -> Part:
         spec = {"podGroups": [{"name": _MEMBERS, "policy": policy}]}
         workload = {**group, "kind": "Workload", "spec": spec}
         return Part((workload,), pod={"workloadRef": {"name": name, "podGroup": _MEMBERS}}, notes=notes)
+    if offer.kind == VOLCANO:
+        return _volcano(num_nodes, offer.queue, {**group, "spec": members}, notes)
     grouped = ({**group, "spec": members},)
-    if offer.kind == COSCHEDULING:
-        return Part(grouped, labels={"scheduling.x-k8s.io/pod-group": name}, notes=notes)
-    pod = {"schedulerName": SCHEDULERS[VOLCANO]}
-    return Part(grouped, annotations={"scheduling.k8s.io/group-name": name}, pod=pod, notes=notes)
+    return Part(grouped, labels={"scheduling.x-k8s.io/pod-group": name}, notes=notes)
+
+
+def _volcano(num_nodes: int, queue: str, group: dict[str, Any], notes: tuple[str, ...]) -> Part:
+    # of one pod Volcano makes a group by itself
+    named = {names.VOLCANO_QUEUE: queue} if queue else {}
+    many = num_nodes > 1
+    grouped = {"scheduling.k8s.io/group-name": group["metadata"]["name"]} if many else {}
+    return Part(
+        (group,) if many else (),
+        annotations={**named, **grouped},
+        job_annotations=named,
+        pod={"schedulerName": SCHEDULERS[VOLCANO]},
+        notes=tuple(f"{note}, queue {queue!r}" if queue else note for note in notes) if many else (),
+    )
 
 
 def _kai(num_nodes: int, queue: str) -> Part:

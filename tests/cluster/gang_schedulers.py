@@ -68,7 +68,7 @@ def start_volcano(version: Version) -> None:
     if not daemons(str(BIN / "vc-controller-manager")):
         spawn(
             "vc-controller-manager",
-            [BIN / "vc-controller-manager", *shared, "--controllers=+queue-controller"],
+            [BIN / "vc-controller-manager", *shared, "--controllers=+queue-controller,+pg-controller"],
             CONTROL,
         )
     state = ("get", "queue.scheduling.volcano.sh", "default", "-o", "jsonpath={.status.state}")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from kubectl_sky.names import VOLCANO_QUEUE
 from tests.e2e.conftest import OWN_NUMBER, OwnCluster, Sky, eventually, namespace
 
 pytestmark = pytest.mark.heavy
@@ -51,3 +53,27 @@ def test_the_group_goes_with_the_cluster(sky: Sky, kind: str) -> None:
     assert group["metadata"]["name"] == "g" and group["spec"]["minMember"] == 2
     sky.ok("down", "g")
     eventually("the group is gone", lambda: sky.kubectl("get", resource, "-o", "name") == "", 20)
+
+
+def test_a_queue_of_volcano(sky: Sky, kind: str, tmp_path: Path) -> None:
+    if kind != "volcano":
+        return
+    name = f"team-{sky.namespace}"
+    queue = {"apiVersion": "scheduling.volcano.sh/v1beta1", "kind": "Queue", "metadata": {"name": name}}
+    sky.kubectl("apply", "-f", "-", stdin=json.dumps({**queue, "spec": {"weight": 1, "capability": {"cpu": "1"}}}))
+    eventually("it is open", lambda: "Open" in sky.kubectl("get", "queue.scheduling.volcano.sh", name, "-o", "yaml"))
+
+    def task(queue: str) -> str:
+        resources = {"cpus": 0.6, "memory": 0.2, "labels": {VOLCANO_QUEUE: queue}}
+        (tmp_path / "task.yaml").write_text(json.dumps({"resources": resources, "run": "echo ran"}))
+        return str(tmp_path / "task.yaml")
+
+    wrong = sky.run("launch", "-c", "x", task(f"{name}x"))
+    assert wrong.code and f"there is no Volcano queue '{name}x'" in wrong.err and f"did you mean `{name}`" in wrong.err
+    assert sky.ok("launch", "-c", "one", task(name)).out == "ran\n"
+    late = sky.run("launch", "-c", "two", "--provision-timeout", "6s", task(name))
+    assert "its Volcano queue has no room for it" in late.err, late
+    pair = sky.run("launch", "-c", "pair", "--num-nodes", "2", "--provision-timeout", "6s", task(name))
+    assert f"start together or not at all: Volcano, queue '{name}'" in pair.err and "its Volcano queue has" in pair.err
+    sky.ok("down", "one", "pair")
+    assert sky.ok("logs", "two").out == "ran\n"

@@ -79,20 +79,32 @@ def test_coscheduling() -> None:
 )
 def test_a_scheduler_that_the_user_named_decides(scheduler: str | None, kind: str) -> None:
     offers = (Offer(NATIVE, "v1beta1"), Offer(VOLCANO, "v1beta1", "default"), Offer(COSCHEDULING, "v1alpha1"))
-    found = gangs.chosen(offers, scheduler)
+    found = gangs.chosen(offers, scheduler, {})
     assert found and found.kind == kind
-    assert gangs.chosen(offers[:2], "my-own") is None
+    assert gangs.chosen(offers[:2], "my-own", {}) is None
 
 
 def test_a_queue_of_kai_decides() -> None:
     offers = (Offer(NATIVE, "v1beta1"), Offer(KAI, "v2", "default-queue"))
-    assert gangs.chosen(offers, None, "team-a") == gangs.chosen((), None, "team-a") == Offer(KAI, queue="team-a")
-    assert gangs.chosen(offers, "kai-scheduler") == Offer(KAI, queue="default-queue")
-    assert gangs.chosen((), "kai-scheduler") == Offer(KAI)  # it may not be seen, and is named all the same
-    assert gangs.chosen((), "my-own", "team-a") is None
+    named = {KAI: "team-a"}
+    assert gangs.chosen(offers, None, named) == gangs.chosen((), None, named) == Offer(KAI, "v2", "team-a")
+    assert gangs.chosen(offers, "kai-scheduler", {}) == Offer(KAI, "v2", "default-queue")
+    assert gangs.chosen((), "kai-scheduler", {}) == Offer(KAI, "v2")  # it may not be seen, and is named all the same
+    assert gangs.chosen((), "my-own", named) is None
     one = gangs.part("t", 1, Offer(KAI, queue="team-a"))
     assert one.pod == {"schedulerName": "kai-scheduler"} and not one.job_annotations and not one.notes
     assert one.labels == one.job_labels == {"kai.scheduler/queue": "team-a"}
+
+
+def test_a_queue_of_volcano_decides() -> None:
+    offers, named = (Offer(NATIVE, "v1beta1"), Offer(VOLCANO, "v1beta1", "default")), {VOLCANO: "team-a"}
+    assert (
+        gangs.chosen(offers, None, named) == gangs.chosen((), "volcano", named) == Offer(VOLCANO, "v1beta1", "team-a")
+    )
+    assert gangs.chosen((), "my-own", named) is None
+    one = gangs.part("t", 1, Offer(VOLCANO, "v1beta1", "team-a"))
+    assert one.pod == {"schedulerName": "volcano"} and not one.manifests and not one.notes
+    assert one.annotations == one.job_annotations == {"scheduling.volcano.sh/queue-name": "team-a"}
 
 
 def test_what_each_wants() -> None:
@@ -105,13 +117,35 @@ def test_what_each_wants() -> None:
     volcano = gangs.part("t", 3, Offer(VOLCANO, "v1beta1", "default"))
     assert volcano.manifests[0]["spec"] == {"minMember": 3, "queue": "default"}
     assert volcano.pod == {"schedulerName": "volcano"}
-    assert volcano.annotations == {"scheduling.k8s.io/group-name": "t"}
+    queue = {"scheduling.volcano.sh/queue-name": "default"}
+    assert volcano.annotations == {"scheduling.k8s.io/group-name": "t", **queue}
     kai = gangs.part("t", 3, Offer(KAI, "v2", "default-queue"))
     assert kai.labels == kai.job_labels == {"kai.scheduler/queue": "default-queue"}
     assert kai.job_annotations == {"kai.scheduler/batch-min-member": "3"} and not kai.manifests
     own = gangs.part("t", 3, Offer(COSCHEDULING, "v1alpha1"))
     assert own.manifests[0]["spec"] == {"minMember": 3} and not own.pod
     assert own.labels == {"scheduling.x-k8s.io/pod-group": "t"}
+
+
+@pytest.mark.parametrize(
+    "said",
+    (
+        "resources: {labels: {scheduling.volcano.sh/queue-name: team-a}}",
+        "config: {kubernetes: {custom_metadata: {annotations: {scheduling.volcano.sh/queue-name: team-a}}}}",
+        "config: {kubernetes: {pod_config: {metadata: {annotations: {scheduling.volcano.sh/queue-name: team-a}}}}}",
+    ),
+)
+def test_the_queue_of_volcano_wherever_it_is_said(said: str) -> None:
+    for nodes in (1, 2):
+        task = tasks.parse(f"num_nodes: {nodes}\nrun: x\n{said}", "t.yaml")[0]
+        plan = planning.plan(planning.blind(task), planning.Options("t"), podspec.Facts(), podspec.Identity("", ""))
+        *others, job = podspec.render(plan)
+        pods = job["spec"]["template"]
+        assert pods["spec"]["schedulerName"] == "volcano"
+        assert pods["metadata"]["annotations"]["scheduling.volcano.sh/queue-name"] == "team-a"
+        assert job["metadata"]["annotations"]["scheduling.volcano.sh/queue-name"] == "team-a"
+        groups = [one["spec"] for one in others if one["kind"] == "PodGroup"]
+        assert groups == [{"minMember": 2, "queue": "team-a"}] * (nodes > 1)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from kubectl_sky import queuecheck
 from kubectl_sky.errors import ApiError, UsageError
-from kubectl_sky.names import KAI_QUEUE, QUEUE, QUEUE_PRIORITY
+from kubectl_sky.names import KAI_QUEUE, QUEUE, QUEUE_PRIORITY, VOLCANO_QUEUE
 
 
 def named(name: str, **status: Any) -> dict[str, Any]:
@@ -68,9 +68,9 @@ def test_the_priority() -> None:
         queuecheck.check(cluster(queues, ["high"]), job("team-a", "hihg"))
 
 
-def kai(queues: list[dict[str, Any]] | int) -> Any:
+def kai(queues: list[dict[str, Any]] | int, api: str = "scheduling.run.ai/v2") -> Any:
     def get(path: str) -> dict[str, Any]:
-        assert path == "/apis/scheduling.run.ai/v2/queues"
+        assert path == f"/apis/{api}/queues"
         if isinstance(queues, int):
             raise ApiError(queues, "", "refused")
         return {"items": queues}
@@ -92,3 +92,20 @@ def test_a_queue_of_kai() -> None:
         with pytest.raises(UsageError, match=text) as caught:
             queuecheck.check(kai(there), wanted(name))
         assert caught.value.hint == hint
+
+
+def test_a_queue_of_volcano() -> None:
+    def check(queues: list[dict[str, Any]] | int, name: str) -> list[str]:
+        job = {"metadata": {"annotations": {VOLCANO_QUEUE: name}}}
+        return queuecheck.check(kai(queues, "scheduling.volcano.sh/v1beta1"), job)
+
+    there = [
+        {"metadata": {"name": name}, "status": {"state": state}} for name, state in (("a", "Open"), ("shut", "Closed"))
+    ]
+    assert check(there, "a") == check(403, "a") == []
+    assert "no Volcano" in check(404, "a")[0]
+    with pytest.raises(UsageError, match="there is no Volcano queue 'shot'") as caught:
+        check(there, "shot")
+    assert caught.value.hint == "did you mean `shut`?"
+    with pytest.raises(UsageError, match="the Volcano queue 'shut' takes no tasks: it is Closed"):
+        check(there, "shut")
