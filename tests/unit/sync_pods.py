@@ -30,7 +30,16 @@ class Node:
         path.unlink(missing_ok=True)
         self.listener.bind(str(path))
         self.listener.listen(8)
-        threading.Thread(target=self.serve, daemon=True).start()
+        self.server = threading.Thread(target=self.serve, daemon=True)
+        self.server.start()
+
+    def close(self) -> None:
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.server.join()  # it would accept what comes to the next listener of this number
+        self.listener.close()
+        for child in self.children:
+            child.kill()
+            child.wait()
 
     def command(self, argv: list[str]) -> list[str]:
         assert argv[:2] == ["/sky/tools/bin/python3", "-SE"]
@@ -83,10 +92,7 @@ class Pods:
 
     def close(self) -> None:
         for node in self.nodes:
-            node.listener.close()
-            for child in node.children:
-                child.kill()
-                child.wait()
+            node.close()
         for process in self.opened:
             process.kill()
             process.wait()
