@@ -103,14 +103,21 @@ def _chosen(cluster: Cluster, tasks: Sequence[Task]) -> list[Choice]:
 def _make_room(cluster: Cluster, group: Group, progress: Progress) -> None:
     """Takes away what has ended of an earlier one, or never began. UsageError: a name is another's, or it goes on."""
     jobs = [job for name in (group.name, *group.jobs) if (job := cluster_objects.get_job(cluster, name))]
+    halfway = any(map(_never_began, jobs))
     for job in jobs:
         name = job["metadata"]["name"]
         if job["metadata"]["labels"].get(names.GROUP) != group.name:
             text = f"the name {name} is taken: each task of a job group bears its own, by which the others find it"
             raise UsageError(text, f"{cluster.connection.command('down', name)}, or another name, or namespace (-n)")
-        if not (cluster_objects.finished(job) or job["spec"].get("suspend")):
+        if not (cluster_objects.finished(job) or job["spec"].get("suspend") or halfway):
             text = f"the job group {group.name} is there already: {name} goes on"
             raise UsageError(text, f"to end it: {cluster.connection.command('jobs cancel', group.name)}")
     for job in jobs:
-        progress.update(f"Waiting for the ended {job['metadata']['name']} to go away")
+        progress.update(f"Waiting for the earlier {job['metadata']['name']} to go away")
         cluster_objects.remove(cluster, job["metadata"]["name"])
+
+
+def _never_began(job: dict[str, Any]) -> bool:
+    """Whether its launch was killed before it let it go (a queue lets go by itself); then the group is not whole."""
+    waits = job["spec"].get("suspend") and names.QUEUE not in job["metadata"]["labels"]
+    return bool(waits) and not cluster_objects.finished(job)

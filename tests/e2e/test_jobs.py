@@ -254,11 +254,19 @@ def test_a_group_is_made_as_a_whole_or_not_at_all(sky: Sky, tmp_path: Path) -> N
     eventually("one Job is there", lambda: "server" in sky.kubectl("get", "jobs", "-o", "name"))
     client.send_signal(signal.SIGKILL)
     client.communicate()
-    begun = all(not job["spec"]["suspend"] for job in json.loads(sky.kubectl("get", "jobs", "-o", "json"))["items"])
-    if not begun:  # it was killed in time: nothing runs, and the next launch makes it anew
-        assert not sky.pods("server") and not sky.pods("client")
+    if not begun(sky):  # it was killed in time: the next launch makes it anew
         sky.ok("jobs", "launch", "-d", str(tmp_path / "group.yaml"))
     eventually("it runs", lambda: status(sky, "server") == "RUNNING")
+    assert "there already" in sky.run("jobs", "launch", "-d", str(tmp_path / "group.yaml")).err
+    before = sky.kubectl("get", "jobs", "-o", "jsonpath={.items[*].metadata.uid}")
+    sky.kubectl("patch", "job", "server", "-p", '{"spec": {"suspend": true}}')  # as if one of them had begun
+    sky.ok("jobs", "launch", "-d", str(tmp_path / "group.yaml"))
+    assert not set(before.split()) & set(sky.kubectl("get", "jobs", "-o", "jsonpath={.items[*].metadata.uid}").split())
+    eventually("it runs", lambda: status(sky, "server") == "RUNNING")
+
+
+def begun(sky: Sky) -> bool:
+    return all(not job["spec"]["suspend"] for job in json.loads(sky.kubectl("get", "jobs", "-o", "json"))["items"])
 
 
 @pytest.mark.heavy
