@@ -268,6 +268,7 @@ PLAYED: dict[str, list[Scene]] = {
                 )
             },
             after=(
+                "sleep 5",  # the client beside looks again
                 "(kubectl sky launch --down urgent.yaml >urgent.log 2>&1 &)",
                 "sleep 6",
                 "kubectl sky ssh low touch /tmp/go",
