@@ -42,12 +42,11 @@ def _kueue(cluster: Cluster, queue: str, priority: str | None) -> list[str]:
 
 
 def _kai(cluster: Cluster, queue: str) -> list[str]:
-    try:
-        items = cluster.get(f"/apis/{GROUPS[KAI]}/v2/queues").get("items") or []
-    except ApiError as error:
+    answer = _queues(cluster, KAI)
+    if answer.items is None:
         gone = f"The cluster has no KAI scheduler: nobody will start what waits in {queue!r}"
-        return [gone] if error.status == 404 else []
-    parents = {one["metadata"]["name"]: (one.get("spec") or {}).get("parentQueue") for one in items}
+        return [gone] if answer.status == 404 else []
+    parents = {one["metadata"]["name"]: (one.get("spec") or {}).get("parentQueue") for one in answer.items}
     leaves = sorted(name for name in parents if name not in parents.values())
     if queue not in parents:
         hint = near(queue, leaves) if leaves else "an administrator makes one: queues.scheduling.run.ai"
@@ -60,18 +59,25 @@ def _kai(cluster: Cluster, queue: str) -> list[str]:
 
 
 def _volcano(cluster: Cluster, queue: str) -> list[str]:
-    try:
-        items = cluster.get(f"/apis/{GROUPS[VOLCANO]}/{VERSIONS[VOLCANO]}/queues").get("items") or []
-    except ApiError as error:
+    answer = _queues(cluster, VOLCANO)
+    if answer.items is None:
         gone = f"The cluster has no Volcano: nobody will start what waits in {queue!r}"
-        return [gone] if error.status == 404 else []
-    states = {one["metadata"]["name"]: (one.get("status") or {}).get("state") for one in items}
+        return [gone] if answer.status == 404 else []
+    states = {one["metadata"]["name"]: (one.get("status") or {}).get("state") for one in answer.items}
     if queue not in states:
         hint = near(queue, sorted(states)) if states else "an administrator makes one: queues.scheduling.volcano.sh"
         raise UsageError(f"there is no Volcano queue {queue!r}", hint)
     if states[queue] not in (None, "Open"):
         raise UsageError(f"the Volcano queue {queue!r} takes no tasks: it is {states[queue]}", "name another")
     return []
+
+
+def _queues(cluster: Cluster, kind: str) -> kueue.Answer:
+    """Those of a gang scheduler, which no namespace has."""
+    try:
+        return kueue.Answer(cluster.get(f"/apis/{GROUPS[kind]}/{VERSIONS[kind]}/queues").get("items") or [])
+    except ApiError as error:
+        return kueue.Answer(None, error.status)
 
 
 def _stopped(queue: str, local: Object) -> list[str]:

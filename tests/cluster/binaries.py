@@ -9,7 +9,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.cluster.process import missing, run, say
@@ -121,6 +122,16 @@ def ensure_containerd(version: Version) -> None:
 def module_folder(module: str, version: str) -> Path:
     """The folder of a Go module, which is downloaded if it is not there."""
     return Path(json.loads(run("go", "mod", "download", "-json", f"{module}@{version}"))["Dir"])
+
+
+@contextmanager
+def module_copy(module: str, version: str) -> Iterator[Path]:
+    """A copy of a Go module that can be changed and built by its own requirements (replace)."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "module"
+        shutil.copytree(module_folder(module, version), copy)
+        run("chmod", "-R", "u+w", copy)
+        yield copy
 
 
 def go(

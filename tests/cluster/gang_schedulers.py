@@ -6,13 +6,10 @@ Their modules have requirements of their own (replace), so a copy of each is wha
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from pathlib import Path
 
-from tests.cluster.binaries import go, module_folder
+from tests.cluster.binaries import go, module_copy, module_folder
 from tests.cluster.control import answers, kubectl
-from tests.cluster.process import daemons, end, run, spawn, wait_for
+from tests.cluster.process import daemons, end, spawn, wait_for
 from tests.cluster.settings import CACHE, CONTROL, KUBECONFIG, ROOT, Version
 
 VOLCANO, PLUGINS = ("volcano.sh/volcano", "v1.10.0"), ("sigs.k8s.io/scheduler-plugins", "v0.33.5")
@@ -46,10 +43,7 @@ def build(program: str) -> None:
         return
     module, package = PROGRAMS[program]
     BIN.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "module"
-        shutil.copytree(module_folder(*module), copy)
-        run("chmod", "-R", "u+w", copy)
+    with module_copy(*module) as copy:
         partial = BIN / f"{program}.partial"
         go(program, "build", "-mod=mod", "-ldflags", "-s -w", "-o", str(partial), package, cwd=copy)
         partial.rename(BIN / program)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.binaries import go, module_folder
+from tests.cluster.binaries import go, module_copy, module_folder
 from tests.cluster.control import answers, kubectl
-from tests.cluster.process import daemons, run, spawn, wait_for
+from tests.cluster.process import daemons, spawn, wait_for
 from tests.cluster.settings import CACHE, CONTROL, KUBECONFIG, ROOT, ClusterError, Version
 
 MODULE, RELEASE = "github.com/NVIDIA/KAI-scheduler", "v0.12.0"
@@ -67,10 +66,8 @@ def build() -> None:
     """Once; minutes."""
     if all((BIN / program).exists() for program in PROGRAMS):
         return
-    with tempfile.TemporaryDirectory() as folder:
-        copy, made = Path(folder) / "module", Path(folder) / "made"
-        shutil.copytree(module_folder(MODULE, RELEASE), copy)
-        run("chmod", "-R", "u+w", copy)
+    with module_copy(MODULE, RELEASE) as copy:
+        made = copy / "made"
         (copy / GROUPER).write_text(changed((copy / GROUPER).read_text()))
         made.mkdir()
         packages = [f"./cmd/{program}" for program in PROGRAMS]
