@@ -6,13 +6,13 @@ come as were printed here, if they were the same bytes: kubelets drop the beginn
 
 from __future__ import annotations
 
+import sys
 import zlib
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import reading
-from kubectl_sky.errors import ClusterFailure
+from kubectl_sky.errors import ApiError, ClusterFailure
 from kubectl_sky.follow import Printer
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ class CountingPrinter(Printer):
         self.heard[rank] = count + len(data), zlib.crc32(data, checksum)
         super().write(rank, data)
 
-    def write_rest(self, rank: int, log: Iterable[bytes]) -> None:
-        """What of the rank's whole log was not written yet; nothing if it does not begin with what was."""
+    def write_rest(self, rank: int, log: Iterable[bytes]) -> bool:
+        """What of the rank's whole log was not written yet. Nothing, and False, if it does not begin with what was."""
         left, checksum = self.heard.get(rank, (0, 0))
         come = 0
         for piece in log:
@@ -42,12 +42,17 @@ class CountingPrinter(Printer):
             left, come = left - len(known), zlib.crc32(known, come)
             if rest:
                 if come != checksum:
-                    return
+                    return False
                 super().write(rank, rest)
+        return not left and come == checksum
 
 
 def print_rest(cluster: Cluster, pods: Mapping[int, dict[str, Any]], printer: CountingPrinter) -> None:
-    """Of the pods, by rank. What cannot be read any more is lost: the pod, or its node, is gone for good."""
+    """Of the pods, by rank. Says so when it cannot; but that a pod is gone for good is told with the job's state."""
     for rank, pod in pods.items():
-        with suppress(ClusterFailure):
-            printer.write_rest(rank, reading.container_log(cluster, pod))
+        try:
+            missing = "" if printer.write_rest(rank, reading.container_log(cluster, pod)) else "its log was cut"
+        except ClusterFailure as error:
+            missing = "" if isinstance(error, ApiError) and error.status == 404 else error.message
+        if missing:
+            print(f"node {rank}: some of its output is not shown: {missing}", file=sys.stderr)

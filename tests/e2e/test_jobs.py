@@ -126,21 +126,41 @@ def test_errors_are_tried_again_as_asked_then_it_has_failed(sky: Sky, tmp_path: 
     assert "bad-2" in sky.run("jobs", "launch", "-d", str(tmp_path / "task.yaml")).err
 
 
+def until(file: str) -> str:
+    """In a script: until a test touches it."""
+    return f"until [ -e /tmp/{file} ]; do sleep 0.1; done"
+
+
+def touch(sky: Sky, file: str, *pods: dict[str, Any]) -> None:
+    for pod in pods:
+        sky.kubectl("exec", pod["metadata"]["name"], "-c", "task", "--", "touch", f"/tmp/{file}")
+
+
 def test_its_last_lines_come_though_the_client_was_cut_off_until_it_was_over(sky: Sky) -> None:
     nodes = ("--num-nodes", "2")
-    script = "echo one; sleep 3; echo two; [ $SKYPILOT_NODE_RANK = 0 ] && sleep 0.5; exit 7"
+    script = f"echo one; {until('go')}; echo two; {until('end')}; exit 7"
+
+    def has_said_it(pod: dict[str, Any]) -> bool:
+        return "two" in sky.kubectl("logs", pod["metadata"]["name"], "-c", "task").split()
+
     with sky.start("jobs", "launch", "--name", "cut", *nodes, *SMALL, "--", script) as client:
-        first = [client.stdout.readline() for _ in nodes] if client.stdout else []
-        client.send_signal(signal.SIGSTOP)
-        children = Path(f"/proc/{client.pid}/task/{client.pid}/children").read_text().split()
-        for child in children:  # its `kubectl exec`
-            os.kill(int(child), signal.SIGKILL)
-        eventually("it is over", lambda: sky.pods("cut")[0]["status"]["phase"] == "Failed")
-        client.send_signal(signal.SIGCONT)
+        try:
+            first = [client.stdout.readline() for _ in nodes] if client.stdout else []
+            client.send_signal(signal.SIGSTOP)
+            children = Path(f"/proc/{client.pid}/task/{client.pid}/children").read_text().split()
+            for child in children:  # its `kubectl exec`
+                os.kill(int(child), signal.SIGKILL)
+            touch(sky, "go", *sky.pods("cut"))
+            eventually("both have said it", lambda: all(map(has_said_it, sky.pods("cut"))))
+            touch(sky, "end", sky.pods("cut")[0])  # which ends the other too
+            eventually("it is over", lambda: all(pod["status"]["phase"] == "Failed" for pod in sky.pods("cut")))
+        finally:
+            client.send_signal(signal.SIGCONT)
         out, err = client.communicate(timeout=60)
     ranks = "(head, rank=0) ", "(worker1, rank=1) "
     assert children and client.returncode == 7 and sorted(first) == [f"{rank}one\n" for rank in ranks]
-    assert sorted(out.splitlines()) == [f"{rank}two" for rank in ranks], err
+    lines = [line for line in out.splitlines() if not line.endswith("Terminated")]  # says the other's shell, or not
+    assert sorted(lines) == [f"{rank}two" for rank in ranks], err
 
 
 def test_cancel(sky: Sky) -> None:

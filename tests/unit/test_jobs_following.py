@@ -9,7 +9,8 @@ import pytest
 
 from kubectl_sky import gang
 from kubectl_sky.diagnosis.why import Found
-from kubectl_sky.jobs import following
+from kubectl_sky.errors import ApiError
+from kubectl_sky.jobs import following, remainder
 from kubectl_sky.jobs.following import Place
 from kubectl_sky.jobs.remainder import CountingPrinter
 from kubectl_sky.managed import Outcome
@@ -36,23 +37,52 @@ def test_whose_output_has_not_come(place: Place, nodes: int, heard: set[str], na
 
 
 @pytest.mark.parametrize(
-    ("before", "log", "rest"),
+    ("before", "log", "rest", "whole"),
     [
-        ([b"one\n"], [b"one\ntwo\n"], b"two\n"),
-        ([b"on", b"e\ntw"], [b"o", b"ne\n", b"two\nth", b"ree"], b"o\nthree"),
-        ([b"one\n"], [b"one\n"], b""),
-        ([], [b"one\n"], b"one\n"),
-        ([b"one\n"], [b"two\nthree\n"], b""),  # its beginning was dropped
-        ([b"one\n"], [], b""),
+        ([b"one\n"], [b"one\ntwo\n"], b"two\n", True),
+        ([b"on", b"e\ntw"], [b"o", b"ne\n", b"two\nth", b"ree"], b"o\nthree", True),
+        ([b"one\n"], [b"one\n"], b"", True),
+        ([], [b"one\n"], b"one\n", True),
+        ([b"one\n"], [b"two\nthree\n"], b"", False),  # its beginning was dropped
+        ([b"one\n"], [b"two\n"], b"", False),
+        ([b"one\n"], [], b"", False),
     ],
 )
-def test_the_rest_of_a_log(before: list[bytes], log: list[bytes], rest: bytes) -> None:
+def test_the_rest_of_a_log(before: list[bytes], log: list[bytes], rest: bytes, whole: bool) -> None:
     out = io.BytesIO()
     printer = CountingPrinter(1, out=out)
     for piece in before:
         printer.write(0, piece)
-    printer.write_rest(0, log)
+    assert printer.write_rest(0, log) == whole
     assert out.getvalue() == b"".join(before) + rest
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ([b"one\ntwo\n"], ""),
+        ([b"two\n"], "node 0: some of its output is not shown: its log was cut\n"),
+        (ApiError(404, "NotFound", "pods 'a' not found"), ""),  # its job says so
+        (
+            ApiError(500, "", "no word of the kubelet"),
+            "node 0: some of its output is not shown: no word of the kubelet\n",
+        ),
+    ],
+)
+def test_what_cannot_be_shown_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: Any, said: str
+) -> None:
+    def log(*_: Any) -> list[bytes]:
+        if isinstance(answer, Exception):
+            raise answer
+        return list(answer)
+
+    printer = CountingPrinter(1, out=io.BytesIO())
+    printer.write(0, b"one\n")
+    monkeypatch.setattr(remainder.reading, "container_log", log)
+    cluster: Any = None
+    remainder.print_rest(cluster, {0: pod("a")}, printer)
+    assert capsys.readouterr().err == said
 
 
 @pytest.mark.parametrize(("heard", "printed"), [(b"", ["a"]), (b"x", [])])
