@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from collections.abc import Mapping
 
 from kubectl_sky import __version__
@@ -61,4 +61,4 @@ def object_name(name: str, source: str = "--cluster-name") -> str:
 def random_name(user: str) -> str:
     """`sky-1f3a-ann`, as SkyPilot names clusters that were given no name."""
     suffix = re.sub(r"[^a-z0-9]+", "", user.lower())[:12]
-    return f"sky-{secrets.token_hex(2)}" + (f"-{suffix}" if suffix else "")
+    return f"sky-{os.urandom(2).hex()}" + (f"-{suffix}" if suffix else "")

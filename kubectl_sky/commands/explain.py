@@ -12,7 +12,6 @@ from kubectl_sky.diagnosis import happened, limits, state
 from kubectl_sky.diagnosis.happened import Happened
 from kubectl_sky.diagnosis.hints import located
 from kubectl_sky.output import Format, age, dump
-from kubectl_sky.taskfile import field_help
 
 if TYPE_CHECKING:
     from kubectl_sky.diagnosis.why import Why
@@ -41,6 +40,8 @@ def explain(
       kubectl sky explain task.resources.accelerators
       kubectl sky explain job/task                        # the cluster that is called task
     """
+    from kubectl_sky.taskfile import field_help
+
     if field_help.is_field_path(name):
         return _field(name, recursive, output)
     name = name.removeprefix("job/")
@@ -61,6 +62,8 @@ def explain(
 
 
 def _field(path: str, recursive: bool, output: str | None) -> int:
+    from kubectl_sky.taskfile import field_help
+
     form = Format.parse(output, Format.TABLE, Format.JSON, Format.YAML)
     if form is Format.TABLE:
         sys.stdout.write(field_help.screen(path, recursive))

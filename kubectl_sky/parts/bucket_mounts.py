@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kubectl_sky.parts.part import Part
-from kubectl_sky.parts.rclone import Rclone
-from kubectl_sky.taskfile.buckets import Bucket
+
+if TYPE_CHECKING:  # the containers' names are known to whoever explains what they say
+    from kubectl_sky.parts.rclone import Rclone
+    from kubectl_sky.taskfile.buckets import Bucket
 
 CONTAINER, GUARDING = "bucket-mounts", "bucket-guard"
 LINKS = "SKY_LINKS_MOUNTS"

@@ -7,12 +7,14 @@ was sent, it ends by itself.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kubectl_sky import names
 from kubectl_sky.own_containers import HARDENED, RESOURCES
-from kubectl_sky.parts.rclone import Rclone
-from kubectl_sky.taskfile.buckets import Bucket
+
+if TYPE_CHECKING:  # the containers' names are known to whoever explains what they say
+    from kubectl_sky.parts.rclone import Rclone
+    from kubectl_sky.taskfile.buckets import Bucket
 
 Fields = dict[str, Any]
 RECEIVING, CHECKING, CONTAINER = "files", "bucket-check", "bucket-uploads"

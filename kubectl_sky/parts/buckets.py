@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from kubectl_sky.own_containers import HARDENED
 from kubectl_sky.parts.part import Part
-from kubectl_sky.parts.rclone import Rclone
-from kubectl_sky.taskfile.buckets import Bucket
+
+if TYPE_CHECKING:  # the containers' names are known to whoever explains what they say
+    from kubectl_sky.parts.rclone import Rclone
+    from kubectl_sky.taskfile.buckets import Bucket
 
 CONTAINER = "buckets"
 LINKS = "SKY_LINKS_BUCKETS"  # of the task's container: where links go (~/x) -> what to

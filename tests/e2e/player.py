@@ -39,7 +39,8 @@ VARIABLE = (
     (re.compile(r"\b\d+\.\d+ s\b"), "AGE"),
     (re.compile(r"\$ 0\.\d\d$"), "COST"),
     (re.compile(r"\b\d+ now\b"), "ROOM"),  # what others leave
-    # Kueue's reason comes when it has tried
+    # Kueue's reason comes when it has tried; and that is before or after somebody looks
+    (re.compile(r"(, first in line)?(: preempted: .*? by itself)(; the queue's quota is in use.*)?"), r"\2"),
     (re.compile(r"(\d+ before it \([^)]*\)): the queue's quota is in use.*"), r"\1"),
     # whom the scheduler has placed where
     (re.compile(r"\(ranks? [\d, and]+\)"), "(RANKS)"),
