@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,8 @@ _UNITS = {letter + end: 2 ** (10 * power) for power, letter in enumerate("kmgtp"
 _GB = 2**30
 MAX_AMOUNT = 1e9
 _MEMORY_NAME = re.compile(r"([0-9]+[GgMmTt][Bb])(\+?)")
-_VIRTUAL_TYPE = re.compile(r"(\d+(?:\.\d+)?)CPU--(\d+(?:\.\d+)?)GB(?:--([^:]+):(\d+(?:\.\d+)?))?")
+_VIRTUAL_TYPE = re.compile(r"(\d+(?:\.\d+)?)CPU--(\d+(?:\.\d+)?)GB(?:--([^:]+):(\d+))?")
+_LOCAL_DISK = re.compile(r"(?:nvme|ssd)|(?:(?:nvme|ssd):)?(\d+(?:\.\d*)?)\+?", re.IGNORECASE)
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _LABEL_PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
@@ -98,9 +100,17 @@ class Resources:
 
 def _number(text: str) -> float:
     value = float(text)
-    if not abs(value) <= MAX_AMOUNT:  # not a number, either
-        raise ValueError("too large")
+    if not math.isfinite(value):
+        raise ValueError("not a number")
     return value
+
+
+def _in_range(number: float, text: str) -> float:
+    if number <= 0:
+        raise ValueError(f"must be positive, not {text}")
+    if number > MAX_AMOUNT:
+        raise ValueError(f"must be at most {MAX_AMOUNT:.0f}, not {text}")
+    return number
 
 
 def amount(value: float | str) -> tuple[float, bool]:
@@ -110,9 +120,7 @@ def amount(value: float | str) -> tuple[float, bool]:
         number = _number(text.removesuffix("+"))
     except ValueError:
         raise ValueError(f'{_shown(value)} should be a number or "<number>+", such as 4, 0.5 or 4+') from None
-    if number <= 0:
-        raise ValueError(f"must be positive, not {text}")
-    return number, text.endswith("+")
+    return _in_range(number, text), text.endswith("+")
 
 
 def size(value: float | str) -> tuple[float, bool, bool]:
@@ -124,9 +132,7 @@ def size(value: float | str) -> tuple[float, bool, bool]:
         number = _number(body)
     except ValueError:
         number = _with_unit(body, value)
-    if number <= 0:
-        raise ValueError(f"must be positive, not {text}")
-    return number, plus, times
+    return _in_range(number, text), plus, times
 
 
 def _with_unit(body: str, value: object) -> float:
@@ -152,6 +158,13 @@ def disk(value: int | str) -> int | None:
     if gigabytes <= 0 or gigabytes != int(gigabytes):
         raise ValueError(f"must be a positive whole number of GB, not {text}")
     return None if gigabytes == 256 else int(gigabytes)
+
+
+def local_disk(value: str) -> None:
+    """local_disk: `nvme`, `ssd:500`, `1000+`."""
+    match = _LOCAL_DISK.fullmatch(value.strip())
+    if not match or (match[1] and float(match[1]) <= 0):
+        raise ValueError(f"{_shown(value)} should be nvme or ssd, GB, or both, such as nvme:500+")
 
 
 def minutes(value: int | str) -> int:
@@ -207,6 +220,8 @@ def accelerators(value: Any) -> tuple[tuple[Accelerator, ...], bool]:
     """All forms -> (alternatives, whether their order counts). A map is any of its entries, a list is in order."""
     if value is None:
         return (), False
+    if value in ({}, []):
+        raise ValueError("should not be empty: leave it out for no accelerator")
     if isinstance(value, str):
         return (accelerator(value),), False
     if isinstance(value, dict):
@@ -238,6 +253,8 @@ def accelerator(text: str) -> Accelerator:
     match = _MEMORY_NAME.fullmatch(parts[at])
     assert match
     name, gigabytes = ":".join(parts[:name_parts]), _with_unit(match[1], text)
+    if gigabytes < 1 or not gigabytes.is_integer():
+        raise ValueError(f"the memory in {_shown(text)} should be whole GB, such as 32GB")
     return Accelerator(name, count, gigabytes, bool(match[2]), parts[0] if at else None)
 
 
@@ -246,23 +263,26 @@ def _count(text: str, whole: str) -> float:
         count = _number(text)
     except ValueError:
         raise ValueError(f"the count in {_shown(whole)} should be a number, such as A100:8") from None
-    if count <= 0:
-        raise ValueError(f"the count in {_shown(whole)} must be positive")
+    if not 0 < count <= MAX_AMOUNT:
+        raise ValueError(f"the count in {_shown(whole)} must be {'positive' if count <= 0 else 'smaller'}")
     return int(count) if count.is_integer() else count
 
 
 def infra(value: str) -> tuple[str | None, str | None]:
     """`k8s/<context>`, `aws/us-east-1`, `*` ... -> (normal form, None for any; context when it is Kubernetes)."""
-    parts = [part.strip() for part in value.strip().strip("/").split("/")]
-    cloud = parts[0].lower()
+    first, slash, rest = value.partition("/")
+    cloud = first.lower()
+    if cloud in ("k8s", "kubernetes"):
+        rest = rest.rstrip("/")
+    parts = [first, *([part.strip() for part in rest.split("/")] if slash else [])]
     if not all(parts):
         raise ValueError(f"{_shown(value)} has an empty part")
     if cloud != "*" and cloud not in CLOUDS:
         raise ValueError(f"{_shown(value)} should be k8s, k8s/<context>, ssh/<pool> or *, or one of SkyPilot's clouds")
     if cloud in ("k8s", "kubernetes", "ssh"):
-        cloud = "ssh" if cloud == "ssh" else "kubernetes"
-        context = "/".join(parts[1:]) or None
-        return "/".join([cloud, *parts[1:]]), None if context == "*" else context
+        context = None if parts[1:] in ([], ["*"]) else "/".join(parts[1:])
+        name = "ssh" if cloud == "ssh" else "kubernetes"
+        return f"{name}/{context}" if context else name, context
     if len(parts) > 3:
         raise ValueError(f"{_shown(value)} should be <cloud>, <cloud>/<region> or <cloud>/<region>/<zone>")
     while parts and parts[-1] == "*":

@@ -109,7 +109,7 @@ def _differences() -> list[list[str]]:
 
 
 def _difference(row: list[str]) -> str:
-    words = {"OK": "accepted", "ERR": "refused"}
+    words = {"OK": "accepted", "ERR": "refused", "OTHER": "read otherwise"}
     name, theirs, ours, why = row
     shown = f"[{name}](../tests/conformance/corpus/{name})" if name.endswith(".yaml") else f"`{name}`"
     return f"| {shown} | {words[theirs]} | {words[ours]} | {why}. |"

@@ -167,7 +167,10 @@ def _unknown(key_node: Node, key: Any, field: Field, path: str, report: Report) 
     names = [known.name for known in field.fields if not known.internal]
     meant = nearest(str(key), names)
     hint = f"did you mean `{meant}`?" if meant else None
-    if not meant and path not in report.listed:
+    name, colon, rest = str(key).partition(":")
+    if colon and name in names:
+        hint = f"a space is missing after the colon: `{name}: {rest}`"
+    elif not meant and path not in report.listed:
         report.listed.add(path)
         hint = "known here: " + ", ".join(names)
     report.error(key_node, join(path, key_node.text or key), "unknown field", hint)

@@ -23,20 +23,30 @@ def _positive(value: float) -> None:
         raise ValueError(f"must be positive, not {value:g}")
 
 
-def _at_most_one(value: dict) -> None:
-    if len(value) > 1:
+def _just_one(value: dict | str) -> None:
+    if isinstance(value, dict) and len(value) != 1:
         raise ValueError(f"should have one entry, not {len(value)}")
+
+
+def _once(value: int | list) -> None:
+    if isinstance(value, list) and len(set(value)) != len(value):
+        raise ValueError("should list each exit code once")
+
+
+def _disk(value: dict) -> None:
+    if str(value.get("storage_type") or "network").lower() != "instance" and value.get("name") is None:
+        raise ValueError("`name` is missing: that of the disk")
 
 
 _DISKS = Field("", "map", fields=(
     Field("path", "text", "Where it is mounted."),
     Field("name", "text", "Its name."),
-    Field("disk_size", "int|text", "Its size in GB."),
+    Field("disk_size", "int|text", "Its size in GB.", check=resources.disk),
     Field("disk_tier", "text", "Its speed."),
     Field("storage_type", "text", "instance or network."),
     Field("auto_delete", "bool", "Whether it goes with the machine."),
     Field("attach_mode", "text", "read_only or read_write."),
-))  # fmt: skip
+), required=("path",), check=_disk)  # fmt: skip
 
 _AUTOSTOP = Field("autostop", "bool|int|text|map", "What to do when idle, and after which time.", (
     Field("idle_minutes", "int", "Minutes without a job.", minimum=0),
@@ -52,7 +62,7 @@ _JOB_RECOVERY = Field("job_recovery", "text|map", "How a managed job recovers: a
     Field("strategy", "text", "FAILOVER, EAGER_NEXT_REGION or none."),
     Field("max_restarts_on_errors", "int", "How often it is started again after it failed.", minimum=0),
     Field("recover_on_exit_codes", "int|list", "Exit codes that always restart it.", item=_EXIT_CODE,
-          minimum=0, maximum=255),
+          minimum=0, maximum=255, check=_once),
     Field("min_nodes", "int", "Fewest nodes of the DYNAMIC_NODE_SET strategy.", minimum=0),
 ), note=JOBS_ONLY, examples=("FAILOVER", "{max_restarts_on_errors: 3}"))  # fmt: skip
 
@@ -91,10 +101,10 @@ _ONE_RESOURCE: tuple[Field, ...] = (
           check=resources.disk, examples=("100", "100GB", "1TB")),
     Field("ephemeral_storage", "int|text", "Old form of disk_size.", note="is ignored, as in SkyPilot; use disk_size",
           check=resources.disk),
-    Field("disk_tier", "text", "Speed of a cloud's disk.", choices=("low", "medium", "high", "ultra", "best", "none"),
+    Field("disk_tier", "text", "Speed of a cloud's disk.", choices=("low", "medium", "high", "ultra", "best"),
           note=NO_MEANING),
     Field("network_tier", "text", "best: the fastest network, such as InfiniBand.", choices=("standard", "best")),
-    Field("local_disk", "text", "Local disks of cloud machines.", note=NO_MEANING),
+    Field("local_disk", "text", "Local disks of cloud machines.", note=NO_MEANING, check=resources.local_disk),
     Field("max_hourly_cost", "number", "Highest price of a machine.", check=_positive, note=NO_MEANING),
     Field("ports", "text|int|list", "Ports that are served: port-forward reaches them, launch --expose opens them.",
           item=Field("", "text|int"), check=resources.ports,
@@ -141,7 +151,7 @@ TASK = Field("task", "map", "A task: what to run, with what, on what.", (
     Field("secrets", "any", "Like envs, and kept out of output; null ones must come with --secret.",
           examples=("{HF_TOKEN: null}", "['secrets:HF_TOKEN']")),
     Field("managed_secrets", "list", "Secrets kept by a SkyPilot server.",
-          item=Field("", "text|map", value=_SECRET_FILE)),
+          item=Field("", "text|map", value=_SECRET_FILE, check=_just_one)),
     Field("setup", "text", "Shell script run on every node before `run`."),
     Field("run", "text", "Shell script run on every node."),
     Field("file_mounts", "any", "Files and folders for the nodes: destination to source.",
@@ -154,12 +164,13 @@ TASK = Field("task", "map", "A task: what to run, with what, on what.", (
     Field("event_callback", "text", "Shell script run when a managed job changes state.", note=LATER),
     Field("api_server_access", "bool", "Access to SkyPilot's API server.",
           note="has no effect: there is no API server"),
-    Field("inputs", "map", "Size of inputs, for cost estimates.", value=_SIZE_GB, check=_at_most_one,
+    Field("inputs", "map", "Size of inputs, for cost estimates.", value=_SIZE_GB, check=_just_one,
           note=NO_MEANING),
-    Field("outputs", "map", "Size of outputs, for cost estimates.", value=_SIZE_GB, check=_at_most_one,
+    Field("outputs", "map", "Size of outputs, for cost estimates.", value=_SIZE_GB, check=_just_one,
           note=NO_MEANING),
     Field("experimental", "map", "Old form of config.", (Field("config_overrides", "any", "What config has now."),)),
     Field("volume_mounts", "any", internal=True),
     Field("file_mounts_mapping", "any", internal=True),
     Field("_metadata", "any", internal=True),
+    Field("_user_specified_yaml", "any", internal=True),
 ))  # fmt: skip

@@ -62,6 +62,9 @@ _POLICY = Field("replica_policy", "map", "How many replicas.", (
 
 def _service_rules(value: dict[str, Any]) -> None:
     policy = value.get("replica_policy")
+    by_kind = isinstance((policy or {}).get("target_qps_per_replica"), dict)
+    if (value.get("load_balancing_policy") == "instance_aware_least_load") != by_kind:
+        raise ValueError("a map of target_qps_per_replica goes with instance_aware_least_load, and only with it")
     if policy is None:
         return
     if value.get("replicas") is not None:
@@ -73,8 +76,6 @@ def _service_rules(value: dict[str, Any]) -> None:
         raise ValueError("`max_replicas` must be set when `target_qps_per_replica` is")
     if qps is None and most not in (None, least):
         raise ValueError("different min_replicas and max_replicas need `target_qps_per_replica`")
-    if (value.get("load_balancing_policy") == "instance_aware_least_load") != isinstance(qps, dict):
-        raise ValueError("a map of target_qps_per_replica goes with instance_aware_least_load, and only with it")
 
 
 SERVICE = Field("service", "map", "A service with replicas.", (
@@ -83,7 +84,7 @@ SERVICE = Field("service", "map", "A service with replicas.", (
     Field("replicas", "int", "A fixed number of replicas."),
     Field("ports", "int", "Port of the service.", minimum=1, maximum=65535),
     Field("load_balancing_policy", "text", "round_robin, least_load (default) or instance_aware_least_load.",
-          choices=("round_robin", "least_load", "instance_aware_least_load")),
+          choices=("round_robin", "least_load", "instance_aware_least_load"), exact_case=True),
     Field("load_balancer", "map", "Its settings.", (Field("stream_timeout_seconds", "number", "120 by default."),)),
     Field("tls", "map", "Files of a TLS key and certificate.", (
         Field("keyfile", "text", "File of the key."), Field("certfile", "text", "File of the certificate."),
@@ -99,8 +100,9 @@ def _pool_rules(value: dict[str, Any]) -> None:
         raise ValueError("`workers`, or `min_workers` and `max_workers`, must be given")
     if most is None and (least is not None or value.get("queue_length_threshold") is not None):
         raise ValueError("`max_workers` must be given with `min_workers` or `queue_length_threshold`")
+    name, least = ("min_workers", least) if least is not None else ("workers", value.get("workers"))
     if least is not None and most is not None and least > most:
-        raise ValueError(f"min_workers ({least}) must be at most max_workers ({most})")
+        raise ValueError(f"{name} ({least}) must be at most max_workers ({most})")
     if most is None and any(value.get(f"{way}scale_delay_seconds") is not None for way in ("up", "down")):
         raise ValueError("upscale_delay_seconds and downscale_delay_seconds need `max_workers`")
 

@@ -151,6 +151,7 @@ def _check_uri(node: Node, path: str, report: Report) -> None:
 def _check_storage(node: Node, path: str, base: Path, report: Report) -> None:
     name, source = node.get("name"), node.get("source")
     store, mode = node.get("store"), node.get("mode")
+    _check_mode(node, str(mode.value).upper() if mode is not None else "MOUNT", path, report)
     if store is not None and store.value == "volume":
         return
     if name is not None and name.kind == "text" and "://" in name.value:
@@ -173,12 +174,26 @@ def _check_storage(node: Node, path: str, base: Path, report: Report) -> None:
     _check_uploads(source, f"{path}.source", base, report)
 
 
+def _check_mode(node: Node, mode: str, path: str, report: Report) -> None:
+    """Tuning goes with its own mode."""
+    config = node.get("config")
+    tuning = [(node.get("type"), "type", "MOUNT_CACHED")]
+    if config is not None:
+        tuning.append((config.get("mount_cached"), "config.mount_cached", "MOUNT_CACHED"))
+        tuning.append((config.get("mount"), "config.mount", "MOUNT"))
+    for found, name, wanted in tuning:
+        if found is not None and mode != wanted:
+            report.error(found, f"{path}.{name}", f"is for `mode: {wanted}`, not {mode}")
+
+
 def _check_uploads(source: Node, path: str, base: Path, report: Report) -> None:
     if source.kind == "text":
         if _check_local(source, path, base, report) and _is_file(source.value, base):
             hint = f"for one file: `source: [{source.value}]`"
             report.error(source, path, "a bucket's source should be a folder", hint)
         return
+    if source.value == []:
+        report.error(source, path, "names no path")
     names: set[str] = set()
     for index, item in enumerate(source.value if source.kind == "list" else ()):
         if item.kind != "text":

@@ -10,11 +10,17 @@ from kubectl_sky.taskfile.field import Field, Report, check, join
 from kubectl_sky.taskfile.problem import shown
 from kubectl_sky.taskfile.taskyaml import Node
 
+
+def _delay(value: int | str | dict[str, Any]) -> None:
+    if not isinstance(value, dict) and not re.fullmatch(r"[0-9]+[smhdw]?", str(value), re.IGNORECASE):
+        raise ValueError(f"{shown(value)} should be seconds, or a time such as 30s, 5m or 1h")
+
+
 HEADER = Field("", "map", fields=(
     Field("name", "text"),
     Field("execution", "text", choices=("serial", "parallel"), exact_case=True),
     Field("primary_tasks", "list", item=Field("", "text")),
-    Field("termination_delay", "int|text|map"),
+    Field("termination_delay", "int|text|map", value=Field("", "int|text", check=_delay), check=_delay),
     Field("inter_connection", "bool"),
 ))  # fmt: skip
 
@@ -51,11 +57,32 @@ def _check_group(header: Node, jobs: list[Node], report: Report) -> None:
             message = "each job of a group needs a name of its own (letters, digits, `-` and `_`)"
             report.error(own or job, "name", message)
         seen.add(str(own.value) if own else "")
+    _check_named_jobs(header, seen, report)
+
+
+def _check_named_jobs(header: Node, jobs: set[str], report: Report) -> None:
+    """The jobs that a group's header names are in the file."""
+    primary, delays = header.get("primary_tasks"), header.get("termination_delay")
+    listed = primary.value if primary is not None and primary.kind == "list" else []
+    named = [(item.value, item, f"primary_tasks[{index}]") for index, item in enumerate(listed)]
+    for key, key_node, _ in delays.entries() if delays is not None else ():
+        if key != "default":
+            named.append((key, key_node, join("termination_delay", key)))
+    for name, node, path in named:
+        if isinstance(name, str) and name not in jobs:
+            report.error(node, path, f"no job of this group is called {shown(name)}")
 
 
 def old_forms(root: Node, report: Report) -> None:
     """Rewrites what older SkyPilot versions took: `experimental.config_overrides`, and the alias `gpus`."""
+    for name in ("execution", "primary_tasks"):
+        if name in root.value:
+            report.error(root.keys.get(name, root), name, "belongs to the header of several tasks, not to a task",
+                         "the header is the first document of the file: `name`, `execution`, then `---`")  # fmt: skip
+            del root.value[name]
     experimental = root.get("experimental")
+    if experimental is not None and experimental.value == {}:
+        report.warn(root.keys["experimental"], "experimental", "is the old form of `config`", "remove it")
     old = experimental.get("config_overrides") if experimental is not None else None
     if experimental is not None and old is not None:
         place = root.keys["experimental"]
@@ -102,14 +129,15 @@ def check_name(node: Node | None, pattern: re.Pattern[str], report: Report) -> N
 
 def check_resources(node: Node | None, report: Report) -> None:
     """The rules between the fields of resources."""
-    maps = _resource_maps(node)
-    for part, path in maps:
-        _check_place(part, path, report)
-        _check_units(part, path, report)
-        _check_labels(part, path, report)
-        _check_instance_type(part, path, report)
     if node is None or node.kind != "map":
         return
+    for part, path in _resource_maps(node):
+        _check_place(part, path, report)
+        if part is not node:
+            _check_same_form(part, node, path, report)
+        _check_units(part, path, report)
+        _check_labels(part, path, report)
+        _check_instance_type(part, node, path, report)
     any_of, ordered, kinds = node.get("any_of"), node.get("ordered"), node.get("accelerators")
     if any_of is not None and ordered is not None:
         report.error(ordered, "resources.ordered", "cannot be given together with `any_of`")
@@ -123,7 +151,7 @@ def check_resources(node: Node | None, report: Report) -> None:
 
 def _check_place(part: Node, path: str, report: Report) -> None:
     infra, cloud, region = part.get("infra"), part.get("cloud"), part.get("region")
-    old = next((name for name in ("cloud", "region", "zone") if part.get(name) is not None), None)
+    old = next((name for name in _OLD_PLACE if part.get(name) is not None), None)
     if infra is not None and old:
         report.error(infra, join(path, "infra"), f"cannot be given together with `{old}`")
         return
@@ -138,6 +166,21 @@ def _check_place(part: Node, path: str, report: Report) -> None:
     elif cloud is None and region is not None:
         message = "has no meaning on Kubernetes and is ignored"
         report.warn(region, join(path, "region"), message, "a context: `infra: k8s/NAME`")
+
+
+_OLD_PLACE = ("cloud", "region", "zone")
+
+
+def _check_same_form(part: Node, base: Node, path: str, report: Report) -> None:
+    """An alternative on top of the rest: not `infra` there and the old form here, or the other way round."""
+    for new, old in ((part, base), (base, part)):
+        other = next((name for name in _OLD_PLACE if old.get(name) is not None), None)
+        if new.get("infra") is not None and other:
+            own = "infra" if new is part else other
+            beside = other if new is part else "infra"
+            report.error(
+                part.get(own) or part, join(path, own), f"cannot be given together with `{beside}` of resources"
+            )
 
 
 def _check_units(part: Node, path: str, report: Report) -> None:
@@ -160,9 +203,15 @@ def _check_labels(part: Node, path: str, report: Report) -> None:
             report.error(key_node, join(join(path, "labels"), key), fault)
 
 
-def _check_instance_type(part: Node, path: str, report: Report) -> None:
+def _check_instance_type(part: Node, base: Node, path: str, report: Report) -> None:
     node = part.get("instance_type")
     if node is None or node.kind != "text":
+        return
+    where = next((found for one in (part, base) for name in ("infra", "cloud") if (found := one.get(name))), None)
+    on_kubernetes = where is not None and str(where.value).split("/")[0].lower() in ("k8s", "kubernetes")
+    if not resources.is_virtual_type(node.value) and on_kubernetes:
+        report.error(node, join(path, "instance_type"), f"{shown(node.value)} is no instance type of Kubernetes",
+                     "write <n>CPU--<m>GB or <n>CPU--<m>GB--<GPU>:<k>, such as 4CPU--16GB--H100:1")  # fmt: skip
         return
     if not resources.is_virtual_type(node.value):
         message = f"{shown(node.value)} has no meaning on Kubernetes and is ignored"

@@ -40,7 +40,7 @@ FIELDS:
 def test_limits_choices_and_notes():
     assert "    at least -1000, at most 1000\n" in field_help.screen("task.resources.priority", False)
     text = field_help.screen("task.resources.disk_tier", False)
-    assert "    one of: low, medium, high, ultra, best, none\n" in text
+    assert "    one of: low, medium, high, ultra, best\n" in text
     assert "NOTE:\n    It has no meaning on Kubernetes and is ignored.\n" in text
 
 

@@ -13,11 +13,15 @@ SPECIAL = {
     "task.service": {"readiness_probe": "/"},
     "task.pool": {"workers": 1},
     "task.resources.ephemeral_storage": 10,
-    "task.resources.volumes": [{"path": "/x"}],
+    "task.resources.volumes": [{"path": "/x", "name": "disk"}],
+    "task.resources.local_disk": "nvme",
+    "task.inputs": {"s3://bucket": 1},
+    "task.outputs": {"s3://bucket": 1},
     "task.config.kubernetes.enable_docker": True,
     "task.file_mounts.config.mount_cached.vfs_write_back": "5s",
     "task.file_mounts.config.disk_size": 10,
 }
+CACHED = ("task.file_mounts.type", "task.file_mounts.config.mount_cached")  # what is below, too
 AROUND = {"file_mounts": {"name": "bucket"}, "volumes": {"size": "1Gi"}}
 
 
@@ -43,7 +47,8 @@ def test_one_warning(path, field, tmp_path):
     for name in reversed(names[1:]):
         tree = {name: tree}
     if names[0] in AROUND:
-        tree = {"/a": {**AROUND[names[0]], **tree}}
+        mode = {"mode": "MOUNT_CACHED"} if path.startswith(CACHED) else {}
+        tree = {"/a": {**AROUND[names[0]], **mode, **tree}}
     tree = {names[0]: tree}
     found, warnings = task.parse(json.dumps({"run": "echo", **tree}), "task.yaml", base=tmp_path)
     place = ".".join([names[0] + '["/a"]' * (names[0] in AROUND), *names[1:]])

@@ -249,7 +249,7 @@ def test_old_forms():
     ("resources: {max_hourly_cost: 2.5}", "resources.max_hourly_cost"),
     ("resources: {accelerator_args: {tpu_vm: true}}", "resources.accelerator_args"),
     ("resources: {instance_type: p4d.24xlarge}", "resources.instance_type"),
-    ("resources: {volumes: [{path: /x}]}", "resources.volumes"),
+    ("resources: {volumes: [{path: /x, name: d}]}", "resources.volumes"),
     ("inputs: {s3://a: 5}", "inputs"),
     ("api_server_access: true", "api_server_access"),
     ("config: {gcp: {vpc_name: x}}", "config.gcp"),
