@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
 import sys
 import threading
 from pathlib import Path
+
+import pytest
+
+from kubectl_sky import sync
 
 NEAR_SSH = Path(__file__).with_name("near_ssh.py")
 REMOTE = Path(__file__).resolve().parents[2] / "kubectl_sky" / "remote"
@@ -117,3 +122,59 @@ def picture(root: Path, times: bool = True) -> dict[bytes, tuple]:
                 name = os.path.relpath(entry.path, os.fsencode(root))
                 found[name] = (state.st_mode, state.st_mtime_ns if times else 0, content)
     return found
+
+
+@pytest.fixture
+def pods(tmp_path):
+    made = []
+
+    def make(count=1, **options):
+        made.append(Pods(tmp_path / f"pods{len(made)}", count, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def source(tmp_path):
+    folder = tmp_path / "local"
+    folder.mkdir()
+    return folder
+
+
+def send(pods, source, destination="~/sky_workdir", **options):
+    files = sync.collect([sync.Mount(source, destination)])
+    return sync.upload(pods.open, files, stall=pods.stall, **options)
+
+
+def fill(root: Path, seed: int = 1, count: int = 60) -> None:
+    """A tree with everything that is odd."""
+    rng = random.Random(seed)
+    folders = [root]
+    for number in range(count):
+        folder = rng.choice(folders)
+        name = rng.choice(["plain", "-dash", "sp ace", "new\nline", "quote'\"", "ümlaut", "emoji😀", "tab\t", "*"])
+        path = os.fsencode(folder) + b"/" + os.fsencode(f"{name}{number}")
+        path += rng.choice([b"", b"", b"\xff\xfe", b"x" * 200])
+        kind = rng.choice("ffffdle")
+        if kind == "d":
+            os.mkdir(path)
+            folders.append(Path(os.fsdecode(path)))
+        elif kind == "l":
+            os.symlink(rng.choice([b"/nowhere", b"..", b"self\xff", b"plain\n1"]), path)
+        else:
+            size = 0 if kind == "e" else rng.choice([1, 100, 5000, 300_000])
+            Path(os.fsdecode(path)).write_bytes(rng.randbytes(size))
+            os.chmod(path, rng.choice([0o644, 0o755, 0o600, 0o444, 0o777]))
+        os.utime(path, ns=(0, rng.randrange(10**9, 2 * 10**18)), follow_symlinks=False)
+    for folder in folders[1:]:
+        folder.chmod(rng.choice([0o755, 0o700, 0o775, 0o555]))
+        os.utime(folder, ns=(0, rng.randrange(10**9, 2 * 10**18)))
+
+
+def check(pods, source, destination="sky_workdir"):
+    for node in pods.nodes:
+        assert picture(node.home / destination) == picture(source)
+        assert not list((node.run / "sync").iterdir())
