@@ -23,10 +23,13 @@ class Leftover:
 
 
 def of(things: Sequence[Thing], now: datetime, age: timedelta) -> list[Leftover]:
-    """Those of all tasks' objects that belong to no cluster, and are older than `age`: a launch may be under way."""
+    """Those of all tasks' objects that belong to no cluster, and are older than `age`: a launch may be under way.
+
+    Without those that are already on their way out.
+    """
     jobs = {thing.uid: thing for thing in things if thing.kind == "Job"}
     tasks = {thing.task for thing in jobs.values() if thing.name == thing.task} | {one.group for one in jobs.values()}
-    old = [thing for thing in things if now - _created(thing) >= age]
+    old = [thing for thing in things if now - _created(thing) >= age and not _ending(thing)]
     found = [Leftover(thing, why) for thing in old if (why := _why(thing, set(jobs), tasks))]
     return sorted(found, key=lambda one: (one.thing.task, one.thing.kind, one.thing.name))
 
@@ -52,6 +55,10 @@ def _why(thing: Thing, jobs: set[str], tasks: set[str]) -> str | None:
         return "kept for a start that never came" if kept else f"there is no cluster {thing.task}"
     owner = thing.owner or thing.job
     return f"of an earlier cluster {thing.task}" if owner and owner not in jobs else None
+
+
+def _ending(thing: Thing) -> bool:
+    return "deletionTimestamp" in thing.manifest["metadata"]
 
 
 def _created(thing: Thing) -> datetime:

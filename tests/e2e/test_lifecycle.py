@@ -113,6 +113,7 @@ def test_what_another_hand_left_behind_is_found_and_removed(sky: Sky) -> None:
     refused = sky.run("gc", "--older-than", "0s")
     assert refused.code == 2 and "--yes" in refused.err
     assert "Removed 1 pod, 1 configmap, 1 secret." in sky.ok("gc", "-y", "--older-than", "0s").out
+    assert "Nothing is left over" in sky.ok("gc", "-y", "--older-than", "0s").err  # its pod still ends
     eventually("they are gone", lambda: not sky.pods("lost"), 60)
     assert sky.ok("exec", "live", "echo alive").out == "alive\n"
     sky.kubectl("delete", "secret", "live-sky")

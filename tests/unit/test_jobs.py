@@ -185,3 +185,4 @@ def test_a_groups_name_stands_for_all_of_it_but_not_for_a_task_of_that_name() ->
     now, age = datetime(2026, 1, 2, tzinfo=timezone.utc), timedelta(minutes=10)
     assert not leftovers.of([service, *members, members[1]], now, age)
     assert [str(one.thing) for one in leftovers.of([service, other], now, age)] == ["service/g"]
+    assert not leftovers.of([thing("Pod", "lost-0", "lost", deletionTimestamp=AT.format(9))], now, age)
