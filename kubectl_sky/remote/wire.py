@@ -14,7 +14,7 @@ RUN = os.environ.get("SKY_RUN", "/sky/run")
 ETC = os.environ.get("SKY_ETC", "/sky/etc")
 SUPERVISOR = RUN + "/supervisor.sock"
 AGENT = RUN + "/agent.sock"
-SYNC = RUN + "/sync"  # a file, touched while files come
+SYNC = RUN + "/syncing"  # a file, touched while files come
 
 PART = "KUBECTL_SKY_PART"  # variable of all processes of a job's part: what nothing else has
 

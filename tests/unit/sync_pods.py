@@ -24,7 +24,8 @@ class Node:
     """One supervisor: only its `pipe` op. A receiver's home is `home`."""
 
     def __init__(self, run: Path, rank: int, uid: int | None = None):
-        self.home, self.run, self.uid = run / f"home{rank}", run / f"run{rank}", uid
+        # node 0's is that of who distributes, too
+        self.home, self.run, self.uid = run / f"home{rank}", run / f"run{rank}" if rank else run, uid
         self.children: list[subprocess.Popen] = []
         for folder in (self.home, self.run):
             folder.mkdir(parents=True, exist_ok=True)
