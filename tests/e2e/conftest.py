@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -125,6 +126,16 @@ def eventually(what: str, check, seconds: float = 60) -> None:
     while not check():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
         time.sleep(0.2)
+
+
+def until(file: str) -> str:
+    """In a script: waits for a test to touch it; what several nodes do then does not hang on how fast each is."""
+    return f"until [ -e /tmp/{file} ]; do sleep 0.1; done"
+
+
+def touch(sky: Sky, file: str, *pods: dict[str, Any]) -> None:
+    for pod in pods:
+        sky.kubectl("exec", pod["metadata"]["name"], "-c", "task", "--", "touch", f"/tmp/{file}")
 
 
 @pytest.fixture(scope="session")

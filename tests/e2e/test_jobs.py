@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Sky, eventually, image
+from tests.e2e.conftest import Sky, eventually, image, touch, until
 
 SMALL = ("--cpus", "0.1", "--memory", "0.2")
 STEPS = 12
@@ -124,16 +124,6 @@ def test_errors_are_tried_again_as_asked_then_it_has_failed(sky: Sky, tmp_path: 
     assert [pod["status"]["phase"] for pod in sky.pods("bad")] == ["Failed"]  # and no other was made
     # the name is taken: the next one has another
     assert "bad-2" in sky.run("jobs", "launch", "-d", str(tmp_path / "task.yaml")).err
-
-
-def until(file: str) -> str:
-    """In a script: until a test touches it."""
-    return f"until [ -e /tmp/{file} ]; do sleep 0.1; done"
-
-
-def touch(sky: Sky, file: str, *pods: dict[str, Any]) -> None:
-    for pod in pods:
-        sky.kubectl("exec", pod["metadata"]["name"], "-c", "task", "--", "touch", f"/tmp/{file}")
 
 
 def test_its_last_lines_come_though_the_client_was_cut_off_until_it_was_over(sky: Sky) -> None:

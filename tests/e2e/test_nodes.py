@@ -7,11 +7,12 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from tests.e2e.conftest import Sky, eventually, namespace
+from tests.e2e.conftest import Sky, eventually, namespace, touch, until
 
 # One line of JSON: what a job is told
 TELL = """python3 -c 'import json, os
@@ -36,11 +37,15 @@ def by_rank(out: str) -> dict[int, list[str]]:
     return lines
 
 
+def by_index(sky: Sky, name: str) -> list[dict[str, Any]]:
+    """The pods by rank."""
+    index = "batch.kubernetes.io/job-completion-index"
+    return sorted(sky.pods(name), key=lambda pod: int(pod["metadata"]["annotations"][index]))
+
+
 def addresses(sky: Sky, name: str) -> list[str]:
     """The pods' addresses by rank."""
-    index = "batch.kubernetes.io/job-completion-index"
-    pods = sorted(sky.pods(name), key=lambda pod: int(pod["metadata"]["annotations"][index]))
-    return [pod["status"]["podIP"] for pod in pods]
+    return [pod["status"]["podIP"] for pod in by_index(sky, name)]
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +96,16 @@ def test_what_the_nodes_are_told(sky: Sky, tmp_path: Path, nodes: int) -> None:
 
 
 def test_one_that_fails_ends_the_others(pair: Sky) -> None:
-    began = time.monotonic()
-    script = 'trap "echo ending; exit 0" TERM; [ $SKYPILOT_NODE_RANK = 1 ] && { sleep 0.5; exit 5; }; sleep 100 & wait'
-    result = pair.run("exec", "pair", "--num-nodes", "2", "--", script)
-    assert result.code == 5 and "on node 1 with exit code 5" in result.err, result
-    assert by_rank(result.out) == {0: ["ending"]}
-    assert time.monotonic() - began < 5
+    fails = f"[ $SKYPILOT_NODE_RANK = 1 ] && {{ {until('fail')}; exit 5; }}"
+    script = f'trap "echo ending; exit 0" TERM; echo set; {fails}; sleep 100 & wait'
+    with pair.start("exec", "pair", "--num-nodes", "2", "--", script) as client:
+        assert client.stdout and {by_rank(client.stdout.readline()).popitem()[0] for _ in range(2)} == {0, 1}
+        touch(pair, "fail", by_index(pair, "pair")[1])
+        began = time.monotonic()
+        out, err = client.communicate(timeout=60)
+    assert client.returncode == 5 and "on node 1 with exit code 5" in err, err
+    assert by_rank(out) == {0: ["ending"]}
+    assert time.monotonic() - began < 4.5
     left = pair.ok("exec", "pair", "--num-nodes", "2", "--", "pgrep -x sleep || echo none")
     assert by_rank(left.out) == {0: ["none"], 1: ["none"]}
 
