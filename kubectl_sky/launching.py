@@ -127,7 +127,7 @@ def bring_up(cluster: Cluster, task: Task, options: Options, progress: Progress)
             progress.phase("files sent")
             uploading.send(cluster, files, head, there, progress)
     if request is None and (task.run or task.setup):
-        request = {"op": "submit", "spec": jobspec.job_spec(task, options.tty)}
+        request = {"op": "submit", "spec": {**jobspec.job_spec(task, options.tty), "launch": True}}
         if options.autostop:
             request["autostop"] = options.autostop.as_dict()
     return Up(cluster, head, there, files, request, QUEUE in (job["metadata"].get("labels") or {}))

@@ -26,7 +26,7 @@ KILLED, TERMINATED = 128 + 9, 128 + 15  # exit codes of Linux, wherever we are
 SIGNALS = (KILLED, TERMINATED)
 OVER = (FAILED, COMPLETED, STOPPED, TERMINATING)
 UNREACHED_SECONDS = 60.0  # of a node whose containers run
-LACKS = "launch it again, which brings the new pod its files and its setup"
+RENEWED = "the new pod gets its files and its setup, then what waits runs"
 
 
 class Head:
@@ -280,7 +280,7 @@ def _replaced(found: why.Found, job: dict[str, Any]) -> State | None:
         about = pod["metadata"]
         if gang.replacement(pod) and gang.rank(pod) == job.get("rank") and about["creationTimestamp"] > since:
             text = "its pod went away (its node, or somebody deleted it); another has taken its place"
-            return State(UP, REPLACED[0], text, f"{found.job and found.job['metadata']['name']} goes on: {LACKS}")
+            return State(UP, REPLACED[0], text, f"{found.job and found.job['metadata']['name']} goes on: {RENEWED}")
     return None
 
 

@@ -82,13 +82,17 @@ def send(
     files: Files,
     on_progress: Callable[[int, int], None] | None = None,
     patience: float = 60.0,
+    whole: bool = False,
 ) -> Result:
-    """As `upload`, over streams that `connect` makes, or has ready."""
+    """As `upload`, over streams that `connect` makes, or has ready.
+
+    `whole`: `files` are all that there is of their destinations, which a pod that is made anew shall have, too.
+    """
     progress = _Progress(on_progress)
     while True:
         try:
             with connect() as stream:
-                return _send(stream, files, progress)
+                return _send(stream, files, progress, whole)
         except (Broken, OSError) as e:
             progress.tries += 1
             if time.monotonic() - progress.moved > patience and progress.tries > 1:
@@ -97,8 +101,8 @@ def send(
         time.sleep(min(0.2 * 2**progress.tries, 3.0))
 
 
-def _send(stream: Stream, files: Files, progress: _Progress) -> Result:
-    stream.send(frames.HELLO, json.dumps({"version": frames.VERSION}).encode())
+def _send(stream: Stream, files: Files, progress: _Progress, whole: bool) -> Result:
+    stream.send(frames.HELLO, json.dumps({"version": frames.VERSION, "whole": whole}).encode())
     for chunk in _manifest(files):
         stream.send(frames.MANIFEST, zlib.compress(chunk, 1))
     stream.send(frames.MANIFEST_END)

@@ -38,7 +38,7 @@ def mounts(task: Task) -> list[collect.Mount]:
 
 def send(cluster: Cluster, files: collect.Files, head: str, nodes: int, progress: Progress) -> None:
     """Brings the files to all nodes, through node 0. Raises SyncFailure."""
-    stream(lambda: to_nodes(cluster, head, nodes), files, progress)
+    stream(lambda: to_nodes(cluster, head, nodes), files, progress, whole=True)
 
 
 def to_nodes(cluster: Cluster, head: str, nodes: int, at_work: bool = False) -> Stream:
@@ -55,8 +55,17 @@ def to_receiver(command: list[str]) -> Stream:
     return Stream(process, STALL_SECONDS)
 
 
-def stream(connect: Callable[[], Stream], files: collect.Files, progress: Progress, patience: float = PATIENCE) -> None:
-    """Brings the files to where `connect` leads. Raises SyncFailure: `patience` s without progress, or in vain."""
+def stream(
+    connect: Callable[[], Stream],
+    files: collect.Files,
+    progress: Progress,
+    patience: float = PATIENCE,
+    whole: bool = False,
+) -> None:
+    """Brings the files to where `connect` leads. Raises SyncFailure: `patience` s without progress, or in vain.
+
+    `whole` as of sync.send.
+    """
     began = time.monotonic()
 
     def on_progress(done: int, total: int) -> None:
@@ -64,7 +73,7 @@ def stream(connect: Callable[[], Stream], files: collect.Files, progress: Progre
             progress.update(f"Sending files: {_bar(done, total)} {_megabytes(done)} of {_megabytes(total)} MB")
 
     told = on_progress if progress.live else None
-    result = sync.send(connect, files, told, patience)
+    result = sync.send(connect, files, told, patience, whole)
     took = time.monotonic() - began
     if took > QUIET_SECONDS:
         sent = f"Sent {result.files_sent} of {result.files_total} files"

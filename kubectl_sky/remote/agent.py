@@ -29,6 +29,7 @@ from idle import LOOK_SECONDS, Idle
 from job import KILL_SECONDS, LOGS, contract
 from jobqueue import Queue
 from nodes import Lost, Node
+from renewal import Renewal
 
 TASK = wire.ETC + "/task.json"
 # without the job that was announced, and without files on their way: whoever launched this went away before sending
@@ -89,7 +90,9 @@ class Agent:
         told = self.task.get("managed")
         job = managed.brought(told) if told else self.task.get("job")
         if job and (told or not self.queue.jobs):
-            self.queue.submit(dict(job, key="launch"))
+            self.queue.submit(dict(job, key="launch", launch=True))
+        if not told:  # whose files come with each attempt
+            Renewal(self.queue).start()
         self.ready.set()
 
     def serve(self, conn):

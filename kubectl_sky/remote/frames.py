@@ -9,6 +9,7 @@ has to trust the end of a stream. The talk, client on the left:
                                       <-  DONE, or ERROR at any time
     BEAT                             <->  when there is nothing else to say; from the pod with the bytes that arrived
 
+HELLO's payload is JSON: {version, whole}; `whole`: of each destination it sends all that there is (see sent.py).
 The payloads of DATA (and of PACKED, uncompressed) joined together are, for each file that was asked for, four bytes
 of length and its record, then, for a regular file, its bytes and one verdict byte: INTACT or DISCARD.
 """

@@ -6,6 +6,7 @@ import time
 
 import placement
 import records
+import renewal
 import wire
 from joblog import JobLog
 from nodes import Lost
@@ -13,6 +14,7 @@ from nodes import Lost
 LOGS = wire.RUN + "/logs"
 NODES_SECONDS = 1800.0  # the longest wait for a task's nodes once node 0 runs
 TOLD_SECONDS = 3.0  # the longest wait for nodes that are up to be told of each other
+LOOK_SECONDS = 0.2  # between two looks at nodes that are made anew
 KILL_SECONDS = 5.0  # between asking a part to end and ending it
 
 
@@ -74,6 +76,11 @@ class Job:
         return self.state["status"] in wire.FINAL
 
     @property
+    def prepares(self):
+        """Whether a launch's: it brings the nodes all that it needs."""
+        return bool(self.spec.get("launch"))
+
+    @property
     def priority(self):
         return self.state["priority"]
 
@@ -93,7 +100,7 @@ class Job:
         try:
             if not self._wait_for_nodes():
                 return
-            if self.state["status"] == "RUNNING" or self._phase("setup", "SETTING_UP", "FAILED_SETUP"):
+            if self.state["status"] == "RUNNING" or self._set_up():
                 self._phase("run", "RUNNING", "FAILED")
         except Exception as e:  # a fault of ours must end the job, not the agent
             self.finish("FAILED_DRIVER", 1, "%s: %s" % (type(e).__name__, e))
@@ -112,16 +119,30 @@ class Job:
         deadline = time.monotonic() + NODES_SECONDS
         while not self.final:
             missing = [node for node, _ in self.places if not node.up.is_set()]
-            if not missing:
+            made_anew = [node for node, _ in self.places if not (node.ready or (self.prepares and node.failure))]
+            if missing:
+                ranks = ", ".join(str(node.rank) for node in missing)
+                self.set(reason="waiting for node%s %s" % ("s" * (len(missing) > 1), ranks))
+                if time.monotonic() > deadline:
+                    self.finish("FAILED_DRIVER", 1, "nodes %s did not come up in %d min" % (ranks, NODES_SECONDS // 60))
+                missing[0].up.wait(5)
+            elif made_anew:
+                self._wait_for_renewal(made_anew)
+                deadline = time.monotonic() + NODES_SECONDS
+            else:
                 for node, _ in self.places:
                     node.told.wait(TOLD_SECONDS)
                 return True
-            ranks = ", ".join(str(node.rank) for node in missing)
-            self.set(reason="waiting for node%s %s" % ("s" * (len(missing) > 1), ranks))
-            if time.monotonic() > deadline:
-                self.finish("FAILED_DRIVER", 1, "nodes %s did not come up in %d min" % (ranks, NODES_SECONDS // 60))
-            missing[0].up.wait(5)
         return False
+
+    def _wait_for_renewal(self, nodes):
+        """A look at nodes that were made anew and have not yet what the launch brought."""
+        for node in nodes:
+            if node.failure:
+                code, why = node.failure
+                return self.finish("FAILED_SETUP", code, why, node.rank)
+        self.set(reason=nodes[0].doing or "node %d was made anew" % nodes[0].rank)
+        time.sleep(LOOK_SECONDS)
 
     def _phase(self, phase, status, failure):
         """Runs one of the job's scripts on all nodes. True when the job goes on to what comes after it."""
@@ -139,6 +160,13 @@ class Job:
         if first:
             self._failed(failure, *first)
         return not self.final and not first
+
+    def _set_up(self):
+        """True when the job goes on to its run; by then a launch's has made all nodes whole."""
+        done = self._phase("setup", "SETTING_UP", "FAILED_SETUP")
+        if done and self.prepares and len(self.places) == self.task["num_nodes"]:
+            renewal.note(self)
+        return done
 
     def part_name(self, phase):
         """What a part is called on the nodes: asked to start one of a name that they know, they do nothing."""
@@ -182,9 +210,9 @@ class Job:
             result = node.run(part, script, env, lambda data: self.log.append(rank, data), seen, tty, boot)
         except Lost:
             return 255, "lost"
-        return self._judged(result)
+        return self.judged(result)
 
-    def _judged(self, result):
+    def judged(self, result):
         """(exit code, reason) of what a node says of its part."""
         if "error" in result:
             return 127, result["error"]

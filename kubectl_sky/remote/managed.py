@@ -130,8 +130,8 @@ class ManagedJob(Job):
             self.lost = rank  # the others may fail for want of it, and earlier
         return code, reason
 
-    def _judged(self, result):
-        return (255, LOST) if result.get("taken") else super()._judged(result)
+    def judged(self, result):
+        return (255, LOST) if result.get("taken") else super().judged(result)
 
     def _failed(self, status, code, reason, rank):
         if self.final:

@@ -48,6 +48,9 @@ class Node:
         self.up = threading.Event()
         self.boot = None  # which of the pods that have had this place it is
         self.told = threading.Event()  # what sessions and ssh need
+        self.whole = None  # the boot that has the launch's files and setup; of one that replaces another see renewal.py
+        self.doing = None  # what such a one does for that, in words
+        self.failure = None  # (exit code, why) it has not, and does not get it
         threading.Thread(target=self._keep, daemon=True).start()
 
     def _keep(self):
@@ -90,9 +93,17 @@ class Node:
             return False
         if self.boot != self.info["boot"]:
             self.told.clear()
+            self.doing = self.failure = None
             self.boot = self.info["boot"]
+            if not self.info["replaced"]:
+                self.whole = self.boot
         self.up.set()
         return True
+
+    @property
+    def ready(self):
+        """Whether jobs may run on it."""
+        return self.up.is_set() and self.whole == self.boot
 
     def ask(self, request, patience=0.0):
         """The supervisor's answer, a dict. Raises OSError or wire.Cut when it cannot be reached."""

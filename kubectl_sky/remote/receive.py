@@ -21,9 +21,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kubectl_sky.remote import frames
     from kubectl_sky.remote.frames import Record
+    from kubectl_sky.remote.sent import Sent
     from kubectl_sky.remote.tree import Journal, Refused, Tree, refused
 else:
     import frames
+    from sent import Sent
     from tree import Journal, Refused, Tree, refused
 
 BEAT_SECONDS = 0.5
@@ -134,11 +136,14 @@ class Receiver:
         self.journal = Journal(RUN)
         self.tree: Tree | None = None
         self.files = 0
+        self.sent = Sent(False)
 
     def run(self) -> None:
         kind, payload = self.link.next()
-        if kind != frames.HELLO or json.loads(bytes(payload))["version"] != frames.VERSION:
+        hello = json.loads(bytes(payload)) if kind == frames.HELLO else {}
+        if hello.get("version") != frames.VERSION:
             raise Refused("the client speaks another version of the protocol than this pod")
+        self.sent = Sent(bool(hello.get("whole")))
         self.compare()
         self.store()
 
@@ -162,18 +167,28 @@ class Receiver:
                 break
             for record in frames.decode_all(unpack(payload, frames.LIMIT)):
                 if record.kind in frames.ROOTS:
-                    try:
-                        tree = self.enter(record)
-                    except Refused as e:
-                        problems.append(e)
-                        tree = None
-                elif tree and (tree.may_remove(record) if record.kind in frames.GONE else not tree.has(record)):
-                    need.add(index)
+                    tree = self.try_to_enter(record, problems)
+                    self.sent.enter(tree)
+                elif tree and record.kind in frames.GONE:
+                    if tree.may_remove(record):
+                        need.add(index)
+                elif tree:
+                    self.sent.add(record)
+                    if not tree.has(record):
+                        need.add(index)
                 index += 1
+        self.sent.close()
         if problems:
             raise Refused("\n".join(map(str, problems)), problems[0].code)
         need.flush()
         self.link.send(frames.NEED_END)
+
+    def try_to_enter(self, root: Record, problems: list[Refused]) -> Tree | None:
+        try:
+            return self.enter(root)
+        except Refused as e:
+            problems.append(e)
+            return None
 
     def store(self) -> None:
         body = Body(self.link)
@@ -186,6 +201,7 @@ class Receiver:
         if body.end is None or body.end["sha256"] != digest:
             raise Refused("the data arrived damaged: its digest differs")
         self.tell_warnings()
+        self.sent.commit()
         done = {"files": self.files, "bytes": self.link.arrived, "digest": digest}
         self.link.send(frames.DONE, json.dumps(done).encode())
 

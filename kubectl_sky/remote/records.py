@@ -15,7 +15,10 @@ mirror = None  # copies.Copies.keep, where there are other nodes
 
 
 def save(what, number, value):
-    """`what` is "spec", "state" or "idle" (number 0). Atomic; a failure is told, and ends nothing."""
+    """`what` is "spec", "state", or with number 0 "idle" or "setup" (see renewal.py).
+
+    Atomic; a failure is told, and ends nothing.
+    """
     path = _path(what, number)
     try:
         os.makedirs(FOLDER, mode=0o700, exist_ok=True)

@@ -13,8 +13,8 @@ Requests, one a connection, each a line of JSON with "op":
   attach   {id, size, start, env}        a job's terminal, or a kept one, which `start` makes {argv, login}; answers
                                          {} or {"error", "exit"}, then frames: see terminal.py
   pipe     {argv}                        the connection becomes the program's stdin and stdout
-  info     {}                            {ip, home, uid, boot, replaced, sessions, session_ended}: see gang.py for
-                                         `replaced`, people.py for the last two
+  info     {}                            {ip, home, uid, boot, replaced, sent, sessions, session_ended}: see gang.py for
+                                         `replaced`, sent.py for `sent` (is there a list), people.py for the last two
   keep     {at, values}                  {}: node 0's records, newer than those that are there; see copies.py
   recall   {}                            {at, values}
   hold     {}                            nothing: the connection lasts as long as this container
@@ -40,6 +40,7 @@ import neighbours
 import part
 import people
 import process
+import sent
 import sessions
 import wire
 from part import BOOT, JOBS, Kept, Part
@@ -160,7 +161,7 @@ def pipe(conn, request):
 
 def info(conn, _request):
     mine = {"ip": os.environ.get("SKY_POD_IP"), "home": process.HOME, "uid": os.getuid(), "boot": BOOT}
-    wire.send_line(conn, {**mine, "replaced": gang.replaced(), **connections.info()})
+    wire.send_line(conn, {**mine, "replaced": gang.replaced(), "sent": bool(sent.lists()), **connections.info()})
 
 
 def keep(conn, request):

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.e2e.conftest import OwnCluster, Result, Sky, eventually, namespace
 from tests.e2e.test_queue import jobs
@@ -43,35 +44,76 @@ def started(sky: Sky, name: str, script: str, *flags: str) -> subprocess.Popen[s
     return client
 
 
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """A task `p` with files, and a setup that looks at them; it runs for $LASTS seconds."""
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/data").write_text("sent\n")
+    task = {
+        "name": "p",
+        "workdir": str(tmp_path / "src"),
+        "envs": {"LASTS": "300"},
+        "setup": "grep -q sent data || { echo data is bad; exit 3; }\n"
+        'echo set up on $SKYPILOT_SETUP_NODE_RANK of $(echo "$SKYPILOT_SETUP_NODE_IPS" | wc -l) >> ~/setups',
+        "run": "echo up; sleep $LASTS",
+    }
+    (tmp_path / "task.yaml").write_text(yaml.safe_dump(task))
+    return tmp_path
+
+
+def lines(text: str) -> set[str]:
+    """Of two nodes, each with its rank in the text."""
+    return {
+        "(head, rank=0) " + text.replace("RANK", "0") + "\n",
+        "(worker1, rank=1) " + text.replace("RANK", "1") + "\n",
+    }
+
+
 def finish(client: subprocess.Popen[str], seconds: float = 90) -> Result:
     out, err = client.communicate(timeout=seconds)
     return Result(client.returncode or 0, out, err)
 
 
-def test_pods_that_are_deleted_are_replaced_and_the_queue_lives(sky: Sky) -> None:
-    """First a worker, under a job; then node 0, whose queue the other node knows."""
-    client = started(sky, "p", "sleep 300")
-    sky.ok("exec", "-d", "p", "--num-nodes", "2", "--", "echo second")
+def test_pods_that_are_deleted_are_replaced_and_the_queue_lives(sky: Sky, work: Path) -> None:
+    """First a worker, under a job; then node 0, whose queue the other node knows. The new ones have files and setup."""
+    client = sky.start("launch", *PAIR, str(work / "task.yaml"))
+    assert client.stdout and {client.stdout.readline() for _ in range(2)} == lines("up")
+    sky.ok("exec", "-d", "p", "--num-nodes", "2", "--", "echo second $(cat data ../setups)")
     take(sky, "p", 1)
     result = finish(client)
     assert result.code not in (0, 130) and "on node 1" in result.err, result
     assert re.search(r"taken away|another (pod takes|has taken) its place", result.err), result
-    assert sorted(sky.ok("logs", "p", "2").out.splitlines()) == ["(head, rank=0) second", "(worker1, rank=1) second"]
+    assert "gets its files and its setup" in result.err
+    assert set(sky.ok("logs", "p", "2").out.splitlines(keepends=True)) == lines("second sent set up on RANK of 2")
     sky.ok("exec", "-d", "p", "--num-nodes", "2", "--cpus", "1", "--", "sleep 300")
-    sky.ok("exec", "-d", "p", "--num-nodes", "2", "--cpus", "1", "--", "echo fourth; date +%N")
+    sky.ok("exec", "-d", "p", "--num-nodes", "2", "--cpus", "1", "--", "echo fourth $(cat data ../setups); date +%N")
     eventually("the third runs", lambda: jobs(sky, "p")[3]["status"] == "RUNNING")
     client = sky.start("logs", "p", "3")
     take(sky, "p", 0)
     told = finish(client)
     assert told.code not in (0, 130) and "node 0" in told.err, told
     fourth = sky.ok("logs", "p", "4").out
-    assert fourth.count("fourth") == 2, fourth
+    assert lines("fourth sent set up on RANK of 2") < set(fourth.splitlines(keepends=True)), fourth
     found = jobs(sky, "p")
     states = {number: job["status"] for number, job in found.items()}
     assert states == {1: "FAILED", 2: "SUCCEEDED", 3: "FAILED", 4: "SUCCEEDED"}, found
     eventually("all are there", lambda: whole(sky, "p"))
     processes = sky.ok("exec", "p", "--num-nodes", "2", "--", "pgrep -x sleep || echo none").out
     assert processes.count("none") == 2, processes  # of the third, on the node that stayed
+
+
+def test_a_new_pod_whose_setup_fails_runs_nothing_until_the_next_launch(sky: Sky, work: Path) -> None:
+    task = str(work / "task.yaml")
+    sky.ok("launch", *PAIR, "--env", "LASTS=0", task)
+    sky.ok("exec", "p", "--num-nodes", "2", "--", "echo bad > data")  # which the setup does not like
+    take(sky, "p", 1)
+    failed = sky.run("exec", "p", "--num-nodes", "2", "--", "echo never")
+    assert failed.code == 3 and failed.out == "", failed
+    assert "node 1 was made anew, and its setup failed with exit code 3 (data is bad)" in failed.err
+    assert jobs(sky, "p")[3]["status"] == "FAILED_SETUP"
+    assert sky.ok("exec", "p", "--", "cat data").out == "bad\n"  # node 0 has all that it needs
+    sky.ok("launch", *PAIR, "--env", "LASTS=0", task)
+    assert set(sky.ok("exec", "p", "--num-nodes", "2", "--", "cat data").out.splitlines(keepends=True)) == lines("sent")
 
 
 def test_a_job_does_not_run_twice_when_all_nodes_go_at_the_same_time(sky: Sky) -> None:

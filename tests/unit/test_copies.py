@@ -72,7 +72,7 @@ node = Node(0, "t", "")
 listener.accept()[0].close()
 conn, _ = listener.accept()
 wire.Reader(conn).line()
-wire.send_line(conn, {"boot": "x"})
+wire.send_line(conn, {"boot": "x", "replaced": False})
 print(wire.json.dumps([node.up.wait(5), node.boot]))
 """
     argv = [sys.executable, "-SE", "-c", f"import sys; sys.path.insert(0, {str(REMOTE)!r})\n{script}"]
