@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -41,9 +42,30 @@ NEEDED = ("spec", "spec.containers", "metadata", "spec.affinity")  # never taken
 
 
 def check(node: Node | None, path: str, report: Report) -> None:
-    """Reports each value of another kind at its place."""
+    """Reports each value of another kind at its place. What JSON cannot hold becomes the text that was written."""
     if node is not None:
+        _as_json(node)
         _check(node, SHAPE, path, "", report)
+
+
+def _as_json(node: Node) -> None:
+    """Dates and .inf, as values and as keys, as kubectl reads them."""
+    if _is_not_json(node):
+        node.value = node.text
+    elif node.kind == "map":
+        for key, value in list(node.value.items()):
+            key_node = node.keys.get(key)
+            if key_node is not None and _is_not_json(key_node):
+                node.keys[key_node.text] = node.keys.pop(key)
+                node.value[key_node.text] = node.value.pop(key)
+            _as_json(value)
+    elif node.kind == "list":
+        for item in node.value:
+            _as_json(item)
+
+
+def _is_not_json(node: Node) -> bool:
+    return node.kind == "date" or (node.kind == "number" and not math.isfinite(node.value))
 
 
 def _check(node: Node, shape: Any, path: str, inner: str, report: Report) -> None:

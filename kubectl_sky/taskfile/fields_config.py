@@ -69,7 +69,7 @@ KUBERNETES = Field("kubernetes", "map", "Settings of Kubernetes.", (
     _TIMEOUT,
     Field("dws", "map", "GKE's Dynamic Workload Scheduler.", (
         Field("enabled", "bool", "Whether it is used."),
-        Field("max_run_duration", "text|int", "Longest time of a run."),
+        Field("max_run_duration", "text|int", "Longest time of a run.", check=resources.minutes),
     ), note=_LATER),
     Field("kueue", "map", "Kueue.", (
         Field("local_queue_name", "text", "The LocalQueue."),

@@ -135,6 +135,22 @@ def test_what_we_read_in_a_pod_config_has_its_kind(pod: str, path: str, message:
         assert (first.field.partition("kubernetes.")[2], first.message) == (f"pod_config.{path}".rstrip("."), message)
 
 
+def test_dates_in_a_pod_config_are_the_text_that_was_written(home: Path) -> None:
+    # no JSON has dates; kubectl reads them as text, too
+    pod = "{metadata: {annotations: {until: 2024-01-01, at: 2024-01-01T10:00:00Z, 2024-02-02: x, most: .inf}}}"
+    expected = {"until": "2024-01-01", "at": "2024-01-01T10:00:00Z", "2024-02-02": "x", "most": ".inf"}
+    own = read(f"config: {{kubernetes: {{pod_config: {pod}}}}}").of("c").pod_config
+    write(home / ".sky/config.yaml", f"kubernetes: {{context_configs: {{c: {{pod_config: {pod}}}}}}}")
+    flag = f"kubernetes.pod_config={pod}"
+    for layer in (*own, *read().of("c").pod_config, *read("", flag).of("x").pod_config):
+        assert layer.raw() == {"metadata": {"annotations": expected}}
+    short = read("", "kubernetes.pod_config.metadata.annotations.until=2024-01-01").of("x").pod_config
+    assert [one.raw() for one in short] == [{"metadata": {"annotations": {"until": "2024-01-01"}}}]
+    assert task.parse(f"config: {{kubernetes: {{pod_config: {pod}}}}}", "t")[0].config["kubernetes"] == {
+        "pod_config": {"metadata": {"annotations": expected}}
+    }
+
+
 def test_labels_that_no_cluster_takes() -> None:
     text = 'config: {kubernetes: {custom_metadata: {labels: {"a b": x, c: "d!"}, annotations: {"e f": "g !"}}}}'
     with pytest.raises(TaskErrors) as found:
