@@ -131,7 +131,7 @@ def test_pods_whose_files_and_job_never_come_end_and_say_it(tmp_path: Path) -> N
     pod = Pod(tmp_path, {"SKY_ORPHAN_SECONDS": "3"}, expects=True)
     began = time.monotonic()
     while time.monotonic() - began < 6:  # files that come
-        (pod.root / "sync").touch()
+        (pod.root / "syncing").touch()
         assert pod.agent.poll() is None
         time.sleep(0.5)
     assert pod.supervisor.wait(30) == 1 and time.monotonic() - began > 8
