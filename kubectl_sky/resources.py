@@ -19,6 +19,7 @@ _GB = 2**30
 MAX_AMOUNT = 1e9
 _MEMORY_NAME = re.compile(r"([0-9]+[GgMmTt][Bb])(\+?)")
 _VIRTUAL_TYPE = re.compile(r"(\d+(?:\.\d+)?)CPU--(\d+(?:\.\d+)?)GB(?:--([^:]+):(\d+))?")
+_MACHINE_IMAGE = re.compile(r"skypilot:.+|ami-[0-9a-f]{8,17}|projects/[^/]+/global/images/.+|[^/:]+(:[^/:]+){3}")
 _LOCAL_DISK = re.compile(r"(?:nvme|ssd)|(?:(?:nvme|ssd):)?(\d+(?:\.\d*)?)\+?", re.IGNORECASE)
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _LABEL_PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -298,13 +299,19 @@ def image(value: str) -> str:
     return name
 
 
+def is_machine_image(value: str) -> bool:
+    """Whether it is one of SkyPilot's or a cloud's for virtual machines."""
+    return bool(_MACHINE_IMAGE.fullmatch(value.strip()))
+
+
 def images(value: Any) -> tuple[str | None, dict[str, str]]:
-    """image_id -> (the image, images by context)."""
-    if value is None or isinstance(value, str):
-        return (image(value) if value is not None and value.strip().lower() != "none" else None), {}
-    by_context = {str(key): image(item) for key, item in value.items() if key not in (None, "docker")}
-    chosen = value.get("docker") or value.get(None)
-    return (image(chosen) if chosen else None), by_context
+    """image_id -> (the image, images by context), without those of virtual machines."""
+    if not isinstance(value, dict):
+        value = {None: value}
+    given = {key: item for key, item in value.items() if item is not None and not is_machine_image(item)}
+    by_context = {str(key): image(item) for key, item in given.items() if key not in (None, "docker")}
+    chosen = given.get("docker", given.get(None, "none"))
+    return (None if chosen.strip().lower() == "none" else image(chosen)), by_context
 
 
 def is_virtual_type(value: str) -> bool:

@@ -138,6 +138,7 @@ def check_resources(node: Node | None, report: Report) -> None:
         _check_units(part, path, report)
         _check_labels(part, path, report)
         _check_instance_type(part, node, path, report)
+        _check_image(part, path, report)
     any_of, ordered, kinds = node.get("any_of"), node.get("ordered"), node.get("accelerators")
     if any_of is not None and ordered is not None:
         report.error(ordered, "resources.ordered", "cannot be given together with `any_of`")
@@ -220,6 +221,17 @@ def _check_instance_type(part: Node, base: Node, path: str, report: Report) -> N
     given = [name for name in ("cpus", "memory", "accelerators") if part.get(name) is not None]
     if given:
         report.warn(part.get(given[0]) or node, join(path, given[0]), "is used instead of what instance_type says")
+
+
+def _check_image(part: Node, path: str, report: Report) -> None:
+    node = part.get("image_id")
+    path = join(path, "image_id")
+    given = [(path, node)] if node is not None and node.kind == "text" else []
+    given += [(join(path, key), value) for key, _, value in node.entries()] if node is not None else []
+    for where, one in given:
+        if one.kind == "text" and resources.is_machine_image(one.value):
+            report.warn(one, where, f"{shown(one.value)} is an image of virtual machines and is ignored",
+                        "a container's image is written docker:IMAGE")  # fmt: skip
 
 
 def check_serving(root: Node, report: Report) -> None:

@@ -73,10 +73,22 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("{there: y, docker: docker:z}", "z"),
         ("{there: y, null: z}", "z"),
         ("{here: x, docker: z}", "x"),
+        ("ami-062ddd90fb6f8267a", Settings().default_image),
+        ("{us-east-1: skypilot:gpu-ubuntu-2004, us-east-2: projects/a/global/images/b}", Settings().default_image),
+        ("{us-east-1: 'skypilot:cpu-ubuntu-2004', docker: x}", "x"),
+        ("docker:ami-062ddd90fb6f8267a", "ami-062ddd90fb6f8267a"),
     ],
 )
 def test_forms_of_image_id(value: str, image: str) -> None:
     assert image_of(f"resources: {{image_id: {value}}}\nrun: a") == image
+
+
+def test_images_of_machines_are_told() -> None:
+    text = "resources: {image_id: ami-062ddd90fb6f8267a, any_of: [{image_id: {us: 'skypilot:gpu', docker: x}}]}\nrun: a"
+    assert [(one.field, one.message) for one in task.parse(text, "task.yaml")[1]] == [
+        ("resources.image_id", '"ami-062ddd90fb6f8267a" is an image of virtual machines and is ignored'),
+        ("resources.any_of[0].image_id.us", '"skypilot:gpu" is an image of virtual machines and is ignored'),
+    ]
 
 
 def test_alternatives_have_images_of_their_own() -> None:
