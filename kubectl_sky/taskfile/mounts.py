@@ -117,6 +117,8 @@ def _check_destination(key: Any, node: Node, path: str, has_workdir: bool, repor
         report.error(node, path, "a destination cannot be a bucket", "it is `destination: source`")
     elif has_workdir and destination(key) == REMOTE_WORKDIR:
         report.error(node, path, f"{REMOTE_WORKDIR} is the workdir's place", "mount to a path inside of it")
+    elif re.match(r"/sky/(run|code|tools|etc)(/|$)", destination(key)):
+        report.error(node, path, "is where the pod keeps what it runs with", "choose another place, such as /data")
     elif key == ".." or key.startswith("../"):
         report.error(node, path, "a relative destination cannot leave the workdir")
 
