@@ -41,6 +41,7 @@ class Live:
     def loop(self) -> int:
         """Until Ctrl-C. Raises Failure when the task is over."""
         try:
+            self._greet()  # here: who reads it may press Ctrl-C at once
             self._check_now()
             while True:
                 if self._head:
@@ -56,6 +57,11 @@ class Live:
             self._ready.close()
             if self.run:
                 self.run.stop()
+
+    def _greet(self) -> None:
+        for mount in self.watch.mounts:
+            place = f"{self.name}:{mount.destination}"
+            tell(f"Watching {mount.source}: its changes go to {place} (Ctrl-C ends that, {self.name} goes on)")
 
     def look(self) -> None:
         """Sends what has changed. Raises Failure when the task is over."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kubectl_sky import cluster_objects, executing, launching, planning, running
 from kubectl_sky.dev.live import Live
-from kubectl_sky.dev.run import Run, tell
+from kubectl_sky.dev.run import Run
 from kubectl_sky.dev.watching import Watch
 from kubectl_sky.errors import UsageError
 from kubectl_sky.files import collect, uploading
@@ -28,7 +28,6 @@ def launch(cluster: Cluster, task: Task, options: planning.Options, restart: boo
     if up.request:
         run = _run(up.cluster, options.name, task, min(task.num_nodes, up.nodes))
         run.start(up.request)
-    _say(options.name, mounts)
     return Live(up.cluster, options.name, up.nodes, Watch(mounts, up.files), run, restart).loop()
 
 
@@ -45,7 +44,6 @@ def join(cluster: Cluster, name: str, task: Task, restart: bool) -> int:
     live.first()
     if run:
         run.start()
-    _say(name, mounts)
     return live.loop()
 
 
@@ -69,10 +67,3 @@ def here() -> str:
 
 def _run(cluster: Cluster, name: str, task: Task, nodes: int) -> Run:
     return Run(cluster, name, nodes, executing.spec(task, executing.Options()))
-
-
-def _say(name: str, mounts: list[collect.Mount]) -> None:
-    for mount in mounts:
-        tell(
-            f"Watching {mount.source}: its changes go to {name}:{mount.destination} (Ctrl-C ends that, {name} goes on)"
-        )

@@ -44,6 +44,7 @@ def give() -> None:
             except (FileNotFoundError, NotADirectoryError, PermissionError):
                 continue  # the task took it away, or closed it
         tar.addfile(tarfile.TarInfo(END))
+    sys.stdout.buffer.flush()
 
 
 class Taken(tarfile.TarFile):
@@ -109,19 +110,26 @@ def _newer(path: str, began: float) -> bool:
 
 def main() -> int:
     os.umask(0o022)  # of folders that are not in the archive; all else has its mode from there
-    if sys.argv[1] == "give":
-        give()
-        return 0
     try:
-        take()
-    except (OSError, tarfile.TarError) as e:
-        print(json.dumps({"error": str(e)}), flush=True)
-        while sys.stdin.buffer.read(frames.LIMIT):  # else the answer is lost with what nobody read
-            pass
+        if sys.argv[1] == "give":
+            give()
+        else:
+            print(json.dumps(answer()), flush=True)
+    except OSError:  # a file became shorter while it was read, or the other side went away: which sees it
         return 1
-    print("{}", flush=True)
     return 0
 
 
+def answer() -> dict[str, str]:
+    try:
+        take()
+    except (OSError, tarfile.TarError) as e:
+        while sys.stdin.buffer.read(frames.LIMIT):  # else the answer is lost with what nobody read
+            pass
+        return {"error": str(e)}
+    return {}
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    os._exit(code)  # nothing is left to say, to whoever went away

@@ -96,18 +96,18 @@ class Renewal:
             return True
         away = [str(other.rank) for other in others if not other.up.is_set()]
         if not away:
-            raise Failed(1, "node %d was made anew, and no node has its files any more" % node.rank)
+            raise Failed(1, "its pod is new, and no node has the files any more")
         node.doing = "node %d was made anew: it gets its files when node %s is up" % (node.rank, " or ".join(away))
         return False
 
     def _copy(self, donor, node, boot):
         if self._tries.get(boot, 0) == TRIES:
-            return
+            return  # it has failed, until a launch brings them
         node.doing = "node %d was made anew: it gets its files from node %d" % (node.rank, donor.rank)
         error = hand_over(donor, node)
         if error:
             self._tries[boot] = self._tries.get(boot, 0) + 1
-            raise Failed(1, "node %d was made anew, and its files could not be copied (%s)" % (node.rank, error))
+            raise Failed(1, "its pod is new, and the files could not be copied (%s)" % error)
 
     def _set_up(self, node, boot):
         """Whether it is as the launch's setup left the others; False: not yet."""
@@ -137,7 +137,7 @@ class Renewal:
         code, _ = job.judged(result)
         if code:
             said = result.get("error") or last[0].decode("utf-8", "replace").strip().rpartition("\n")[2]
-            text = "node %d was made anew, and its setup failed with exit code %d" % (node.rank, code)
+            text = "its pod is new, and the setup failed with exit code %d" % code
             raise Failed(code, text + (" (%s)" % said if said else ""))
 
     def _job(self, told):

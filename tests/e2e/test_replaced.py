@@ -109,7 +109,7 @@ def test_a_new_pod_whose_setup_fails_runs_nothing_until_the_next_launch(sky: Sky
     take(sky, "p", 1)
     failed = sky.run("exec", "p", "--num-nodes", "2", "--", "echo never")
     assert failed.code == 3 and failed.out == "", failed
-    assert "node 1 was made anew, and its setup failed with exit code 3 (data is bad)" in failed.err
+    assert "on node 1: its pod is new, and the setup failed with exit code 3 (data is bad)" in failed.err
     assert jobs(sky, "p")[3]["status"] == "FAILED_SETUP"
     assert sky.ok("exec", "p", "--", "cat data").out == "bad\n"  # node 0 has all that it needs
     sky.ok("launch", *PAIR, "--env", "LASTS=0", task)

@@ -72,11 +72,11 @@ def renewed(tmp_path: Path, case: dict[str, Any]) -> list[Any]:
         ({"donor": True, "own": True}, "new", None, "", []),  # a launch has brought them
         ({"donor": False}, "new", None, "", []),  # there never were any
         ({"donor": False, "record": {**KNOWN, "files": False}}, "new", None, "", []),
-        ({"donor": False, "record": KNOWN}, None, None, "no node has its files any more", []),
+        ({"donor": False, "record": KNOWN}, None, None, "no node has the files any more", []),
         ({"donor": True, "record": KNOWN, "up": False}, None, f"{ANEW}: it gets its files when node 0 is up", "", []),
         (
             {"donor": True, "record": KNOWN, "error": "No space left"},
-            None, f"{ANEW}: it gets its files from node 0", "its files could not be copied (No space left)", [0, 0, 0],
+            None, f"{ANEW}: it gets its files from node 0", "the files could not be copied (No space left)", [0, 0, 0],
         ),
     ],
 )  # fmt: skip
@@ -86,7 +86,7 @@ def test_what_it_gets(
     found = renewed(tmp_path, case)
     assert found[:2] == [whole, doing] and found[3] == copied
     if failure:
-        assert found[2] == [1, f"{ANEW}, and {failure}: launch it again, which brings both"]
+        assert found[2] == [1, f"its pod is new, and {failure}: launch it again, which brings both"]
     else:
         assert found[2] is None
     if "record" in case:
