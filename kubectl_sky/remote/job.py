@@ -76,11 +76,6 @@ class Job:
         return self.state["status"] in wire.FINAL
 
     @property
-    def prepares(self):
-        """Whether a launch's: it brings the nodes all that it needs."""
-        return bool(self.spec.get("launch"))
-
-    @property
     def priority(self):
         return self.state["priority"]
 
@@ -119,30 +114,35 @@ class Job:
         deadline = time.monotonic() + NODES_SECONDS
         while not self.final:
             missing = [node for node, _ in self.places if not node.up.is_set()]
-            made_anew = [node for node, _ in self.places if not (node.ready or (self.prepares and node.failure))]
             if missing:
                 ranks = ", ".join(str(node.rank) for node in missing)
                 self.set(reason="waiting for node%s %s" % ("s" * (len(missing) > 1), ranks))
                 if time.monotonic() > deadline:
                     self.finish("FAILED_DRIVER", 1, "nodes %s did not come up in %d min" % (ranks, NODES_SECONDS // 60))
                 missing[0].up.wait(5)
-            elif made_anew:
-                self._wait_for_renewal(made_anew)
-                deadline = time.monotonic() + NODES_SECONDS
-            else:
+            elif self.state["status"] != "PENDING" or self._are_whole():
                 for node, _ in self.places:
                     node.told.wait(TOLD_SECONDS)
                 return True
+            else:
+                deadline = time.monotonic() + NODES_SECONDS
+                time.sleep(LOOK_SECONDS)
         return False
 
-    def _wait_for_renewal(self, nodes):
-        """A look at nodes that were made anew and have not yet what the launch brought."""
-        for node in nodes:
-            if node.failure:
-                code, why = node.failure
-                return self.finish("FAILED_SETUP", code, why, node.rank)
-        self.set(reason=nodes[0].doing or "node %d was made anew" % nodes[0].rank)
-        time.sleep(LOOK_SECONDS)
+    def _are_whole(self):
+        """Whether the nodes have what the launch brought; this may be the launch that does. See renewal.py."""
+        nodes = [node for node, _ in self.places]
+        if self.spec.get("launch"):
+            waits_for = renewal.claim(nodes)
+        else:
+            waits_for = next((node for node in nodes if node.whole != node.boot), None)
+            for node in nodes:
+                if node.failure and node.whole != node.boot:
+                    code, why = node.failure
+                    self.finish("FAILED_SETUP", code, why, node.rank)
+        if waits_for:
+            self.set(reason=waits_for.says or "node %d was made anew" % waits_for.rank)
+        return not waits_for
 
     def _phase(self, phase, status, failure):
         """Runs one of the job's scripts on all nodes. True when the job goes on to what comes after it."""
@@ -164,7 +164,7 @@ class Job:
     def _set_up(self):
         """True when the job goes on to its run; by then a launch's has made all nodes whole."""
         done = self._phase("setup", "SETTING_UP", "FAILED_SETUP")
-        if done and self.prepares and len(self.places) == self.task["num_nodes"]:
+        if done and self.spec.get("launch") and len(self.places) == self.task["num_nodes"]:
             renewal.note(self)
         return done
 

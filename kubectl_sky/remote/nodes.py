@@ -49,7 +49,8 @@ class Node:
         self.boot = None  # which of the pods that have had this place it is
         self.told = threading.Event()  # what sessions and ssh need
         self.whole = None  # the boot that has the launch's files and setup; of one that replaces another see renewal.py
-        self.doing = None  # what such a one does for that, in words
+        self.says = None  # such a one: what it waits for
+        self.busy = False  # whether it gets it just now
         self.failure = None  # (exit code, why) it has not, and does not get it
         threading.Thread(target=self._keep, daemon=True).start()
 
@@ -93,17 +94,12 @@ class Node:
             return False
         if self.boot != self.info["boot"]:
             self.told.clear()
-            self.doing = self.failure = None
+            self.says = self.failure = None
             self.boot = self.info["boot"]
             if not self.info["replaced"]:
                 self.whole = self.boot
         self.up.set()
         return True
-
-    @property
-    def ready(self):
-        """Whether jobs may run on it."""
-        return self.up.is_set() and self.whole == self.boot
 
     def ask(self, request, patience=0.0):
         """The supervisor's answer, a dict. Raises OSError or wire.Cut when it cannot be reached."""

@@ -19,7 +19,7 @@ STALL_SECONDS = 60.0  # of files on their way
 TRIES = 3  # to bring them
 HANDOVER = ["/sky/tools/bin/python3", "-SE", "/sky/code/handover.py"]
 LAUNCH = "launch it again, which brings both"
-_noting = threading.Lock()
+_lock = threading.Lock()  # of the record, and of who brings a node what it needs
 
 
 class Failed(Exception):
@@ -30,14 +30,24 @@ class Failed(Exception):
         self.failure = code, "%s: %s" % (text, LAUNCH)
 
 
+class Claimed(Exception):
+    """A launch brings it all."""
+
+
+def claim(nodes):
+    """For a launch's job, which brings all itself. One that is just being renewed; else None, and none will be."""
+    with _lock:
+        busy = next((node for node in nodes if node.busy), None)
+        for node in () if busy else nodes:
+            node.whole = node.boot
+        return busy
+
+
 def note(job):
     """The setup of a launch's job is over on all nodes: that is what new ones will need, and these have it."""
-    boots = []
-    for node, _ in job.places:
-        node.whole = boot = node.boot
-        boots.append(boot)
-    with _noting:
-        known = {"number": job.number, "spec": dict(job.spec, run=None), "boots": boots, "files": _has_files(job)}
+    boots = [node.whole for node, _ in job.places]
+    known = {"number": job.number, "spec": dict(job.spec, run=None), "boots": boots, "files": _has_files(job)}
+    with _lock:
         records.save("setup", 0, known)
 
 
@@ -74,12 +84,23 @@ class Renewal:
         try:
             if not self._bring_files(node, boot) or not self._set_up(node, boot):
                 return
+        except Claimed:
+            return
         except Failed as e:
             failure = e.failure
+        finally:
+            node.busy = False
         if node.boot == boot:
             node.failure = failure
             if not failure:
                 node.whole = boot
+
+    @staticmethod
+    def _begin(node, boot, text):
+        with _lock:
+            if node.whole == boot:
+                raise Claimed()
+            node.says, node.busy = "node %d was made anew: %s" % (node.rank, text), True
 
     def _bring_files(self, node, boot):
         """Whether it has all that there is; False: not yet."""
@@ -97,13 +118,13 @@ class Renewal:
         away = [str(other.rank) for other in others if not other.up.is_set()]
         if not away:
             raise Failed(1, "its pod is new, and no node has the files any more")
-        node.doing = "node %d was made anew: it gets its files when node %s is up" % (node.rank, " or ".join(away))
+        node.says = "node %d was made anew: it gets its files when node %s is up" % (node.rank, " or ".join(away))
         return False
 
     def _copy(self, donor, node, boot):
         if self._tries.get(boot, 0) == TRIES:
             return  # it has failed, until a launch brings them
-        node.doing = "node %d was made anew: it gets its files from node %d" % (node.rank, donor.rank)
+        self._begin(node, boot, "it gets its files from node %d" % donor.rank)
         error = hand_over(donor, node)
         if error:
             self._tries[boot] = self._tries.get(boot, 0) + 1
@@ -117,9 +138,9 @@ class Renewal:
         if told["spec"].get("setup"):
             if not all(other.info for other in self.queue.nodes):  # whose addresses it is told
                 return False
-            node.doing = "node %d was made anew: its setup runs" % node.rank
+            self._begin(node, boot, "its setup runs")
             self._run_setup(node, boot, told)
-        with _noting:
+        with _lock:
             now = records.read("setup", 0)
             if now and now["number"] == told["number"]:
                 now["boots"][node.rank] = boot

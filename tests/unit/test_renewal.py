@@ -22,7 +22,7 @@ import records, renewal, wire
 class Node:
     def __init__(self, rank, sent, up=True):
         self.rank, self.sent, self.boot, self.whole, self.info = rank, sent, "new" if rank == 1 else "old", None, {}
-        self.up, self.doing, self.failure = threading.Event(), None, None
+        self.up, self.says, self.failure, self.busy = threading.Event(), None, None, False
         if up:
             self.up.set()
 
@@ -51,7 +51,7 @@ renewed = renewal.Renewal(Queue)
 for _ in range(5):
     renewed._renew(nodes[1], "new")
 record = records.read("setup", 0)
-print(json.dumps([nodes[1].whole, nodes[1].doing, nodes[1].failure, copied, record and record["boots"]]))
+print(json.dumps([nodes[1].whole, nodes[1].says, nodes[1].failure, copied, record and record["boots"]]))
 """
 KNOWN = {"number": 1, "spec": {"setup": None}, "boots": ["old", "old"], "files": True}
 ANEW = "node 1 was made anew"
@@ -66,7 +66,7 @@ def renewed(tmp_path: Path, case: dict[str, Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("case", "whole", "doing", "failure", "copied"),
+    ("case", "whole", "says", "failure", "copied"),
     [
         ({"donor": True}, "new", f"{ANEW}: it gets its files from node 0", "", [0]),
         ({"donor": True, "own": True}, "new", None, "", []),  # a launch has brought them
@@ -81,10 +81,10 @@ def renewed(tmp_path: Path, case: dict[str, Any]) -> list[Any]:
     ],
 )  # fmt: skip
 def test_what_it_gets(
-    tmp_path: Path, case: dict[str, Any], whole: str | None, doing: str | None, failure: str, copied: list[int]
+    tmp_path: Path, case: dict[str, Any], whole: str | None, says: str | None, failure: str, copied: list[int]
 ) -> None:
     found = renewed(tmp_path, case)
-    assert found[:2] == [whole, doing] and found[3] == copied
+    assert found[:2] == [whole, says] and found[3] == copied
     if failure:
         assert found[2] == [1, f"its pod is new, and {failure}: launch it again, which brings both"]
     else:
