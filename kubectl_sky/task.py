@@ -188,6 +188,8 @@ class _Draft:
     def build(self, source: str) -> Task:
         """The model; only after checks without a problem."""
         raw = {key: value for key, value in self.root.raw().items() if value is not None}
+        raw |= {name: _set(raw[name]) for name in ("file_mounts", "volumes", "service", "pool") if name in raw}
+        config = {key: part if key == "kubernetes" else _set(part) for key, part in raw.get("config", {}).items()}
         command = tuple(self.overrides.command)
         run = (command[0] if len(command) == 1 else shlex.join(command)) if command else raw.get("run")
         return Task(
@@ -197,10 +199,17 @@ class _Draft:
             secret_refs=(*self.secret_refs, *envs.managed(self.root.get("managed_secrets"))),
             setup=raw.get("setup"), run=run, command=command,
             file_mounts=mounts.build_file_mounts(raw.get("file_mounts"), self.base), volumes=raw.get("volumes", {}),
-            config=raw.get("config", {}), service=raw.get("service"), pool=raw.get("pool"),
+            config=config, service=raw.get("service"), pool=raw.get("pool"),
             event_callback=raw.get("event_callback"), source=source, places=rules.places(self.root),
             layers=_layers(self.root.get("config"), source),
         )  # fmt: skip
+
+
+def _set(value: Any) -> Any:
+    """Without what is null: it is not set."""
+    if isinstance(value, dict):
+        return {key: _set(item) for key, item in value.items() if item is not None}
+    return [_set(item) for item in value] if isinstance(value, list) else value
 
 
 def _pod_config(root: Node) -> Node | None:

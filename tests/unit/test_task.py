@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kubectl_sky import task
+from kubectl_sky import hooks, task
 from kubectl_sky.errors import UsageError
 from kubectl_sky.task import Overrides
 
@@ -31,6 +31,22 @@ def problems(text, base=None, **overrides):
 
 def warnings(text, **overrides):
     return [str(problem) for problem in parse(text, Overrides(**overrides))[1]]
+
+
+def test_null_is_as_if_it_was_not_written() -> None:
+    text = """\
+config: {hooks: [{run: x, events: null, timeout: null}], kubernetes: {pod_config: {spec: {dnsPolicy: null}}}}
+file_mounts: {/a: {source: s3://b, store: null, mode: MOUNT_CACHED, config: {mount_cached: {transfers: null}}}}
+volumes: {/v: {size: 1Gi, labels: null, config: {access_mode: null}}}
+resources: {autostop: {idle_minutes: 5, hook: null}, any_of: [{cpus: null}]}
+"""
+    one = task.parse(text, "task.yaml")[0]
+    assert hooks.of(one) == [{"run": "x", "events": list(hooks.EVENTS), "timeout": hooks.DEFAULT_SECONDS}]
+    assert one.file_mounts[0].storage == {"source": "s3://b", "mode": "MOUNT_CACHED", "config": {"mount_cached": {}}}
+    assert one.volumes == {"/v": {"size": "1Gi", "config": {}}}
+    assert one.resources.autostop == task.Autostop(True, 5)
+    # there it takes away what the pod would have
+    assert one.config["kubernetes"] == {"pod_config": {"spec": {"dnsPolicy": None}}}
 
 
 def test_a_whole_task(tmp_path):
