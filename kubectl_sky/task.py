@@ -181,6 +181,7 @@ class _Draft:
         rules.check_resources(root.get("resources"), report)
         rules.check_serving(root, report)
         envs.check_docker_login(self.envs, self.secrets, root, report)
+        envs.check_managed(root.get("managed_secrets"), report)
         mounts.check_workdir(root.get("workdir"), self.base, report)
         mounts.check_file_mounts(root.get("file_mounts"), root.get("workdir") is not None, self.base, report)
         check_volumes(root.get("volumes"), report)

@@ -72,6 +72,19 @@ def managed(node: Node | None) -> list[SecretRef]:
     return refs
 
 
+def names_a_secret(text: str) -> bool:
+    """Whether it names a secret, which becomes a variable."""
+    return bool(_NAME.fullmatch(_reference(text, "").name))
+
+
+def check_managed(node: Node | None, report: Report) -> None:
+    """The names in `managed_secrets`, whose shape was checked."""
+    for index, item in enumerate(node.value if node is not None and node.kind == "list" else ()):
+        names = [str(key) for key, _, _ in item.entries()] if item.kind == "map" else [str(item.value)]
+        if not all(map(names_a_secret, names)):
+            report.error(item, f"managed_secrets[{index}]", "should be the NAME of a secret, without a value")
+
+
 def _reference(text: str, field: str, mount_path: str | None = None) -> SecretRef:
     name = text.removeprefix("secrets:")
     scope, dot, rest = name.partition(".")
@@ -84,10 +97,11 @@ def _references(node: Node, report: Report) -> list[SecretRef]:
     refs = []
     for index, item in enumerate(node.value):
         place = f"secrets[{index}]"
-        if item.kind == "text" and item.value.startswith("secrets:"):
+        if item.kind == "text" and item.value.startswith("secrets:") and names_a_secret(item.value):
             refs.append(_reference(item.value, place))
         else:
-            name = re.split(r"[=:\s]", item.text)[0] if item.kind == "text" else ""  # what follows may be its value
+            # what follows may be its value
+            name = re.split(r"[=:\s]", item.text.removeprefix("secrets:"))[0] if item.kind == "text" else ""
             wanted = f"`secrets: {{{name or 'NAME'}: value}}`"
             message = f"{shown(name) if name else 'an item'} should be secrets:NAME"
             report.error(item, place, message, f"for a value in the file: {wanted}")
