@@ -259,17 +259,19 @@ class Agent:
                 for node in nodes:
                     node.up.wait()
             boots = [node.boot for node in nodes]
-            if boots != told:
+            if boots != told and self._introduce(nodes):
                 told = boots
-                self._introduce(nodes)
             time.sleep(0.5)
 
     def _introduce(self, nodes):
+        """Whether each has heard it. Of those that have not the next job brings it, too."""
         ssh = neighbours.described(nodes)
-        for node in nodes:  # those that are away: their next job brings them
-            tell(node, {"op": "environment", "env": self._first_variables(node.rank), "ssh": ssh})
+        told = [
+            tell(node, {"op": "environment", "env": self._first_variables(node.rank), "ssh": ssh}) for node in nodes
+        ]
         for node in nodes:
             node.told.set()
+        return all(told)
 
     def _watch_own_container(self):
         """The task's container ended, by itself or killed: the jobs are told so, and this container follows it."""

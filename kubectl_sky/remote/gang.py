@@ -18,6 +18,7 @@ REPLACED = "SKY_REPLACED"  # how many pods before this one were in its place whe
 BEFORE = "SKY_BEFORE"  # of our own container in a job group: how many pods were in this one's place before it; or ""
 LET_GO = 217
 TAKEN = 218  # of a pod that was taken away (deleted, evicted, its node drained): its Job makes it again
+SOON_SECONDS = 5.0
 MANAGED = "SKY_MANAGED"  # of the task's container, where it is a managed job's
 
 
@@ -65,11 +66,20 @@ class Gang:
         whole_name = "%s.%s" % (task, domain())
         while not self.formed:
             at = next_time(whole_name, float(os.environ[ENV]), time.time())
-            if self._formed.wait(max(0.0, at - time.time())) or self._all_there(task):
+            if self._formed.wait(max(0.0, at - time.time())) or self._all_come(task):
                 continue
             print("kubectl-sky: not all nodes have a place: this one makes room, and comes again", flush=True)
             os.kill(os.getpid(), signal.SIGTERM)
             return
+
+    def _all_come(self, task):
+        """Whether they are all there, or very soon: a pod that has just started is not in the cluster's DNS yet."""
+        deadline = time.monotonic() + SOON_SECONDS
+        while not (self.formed or self._all_there(task)):
+            if time.monotonic() > deadline:
+                return False
+            self._formed.wait(0.3)
+        return True
 
     @staticmethod
     def _all_there(task):

@@ -25,7 +25,7 @@ COUNT = int(os.environ.get("SKY_TEST_JOBS", "100"))
 TAKES = 5  # of each rank: the pause before its Job makes it again doubles from 10 s
 BESIDE = 2  # jobs that run side by side
 SCRIPT = 'me="$SKYPILOT_INTERNAL_JOB_ID $SKYPILOT_NODE_RANK"; echo "$me" >> /record/began; sleep 5; '
-SCRIPT += 'echo "$me" >> /record/ended'
+SCRIPT += '[ -e ~/set-up ] && echo "$me" >> /record/ended'
 
 
 def recording(folder: Path, name: str) -> str:
@@ -38,6 +38,7 @@ def recording(folder: Path, name: str) -> str:
     config = {"kubernetes": {"pod_config": {"spec": {"volumes": [volume], "containers": [container]}}}}
     resources = {"cpus": 0.5, "memory": 0.2}
     task = {"name": name, "num_nodes": 2, "resources": resources, "config": config, "run": "echo up"}
+    task["setup"] = "touch ~/set-up"  # in each pod, however it came
     (folder / "task.yaml").write_text(yaml.safe_dump(task))
     return str(folder / "task.yaml")
 

@@ -100,3 +100,29 @@ def test_a_pod_that_was_taken_away_is_made_again() -> None:
     assert state.task_state(single, silent, [away]).phase == state.FAILED
     over = {"conditions": [{"type": "Failed", "status": "True", "reason": "x"}]}
     assert state.task_state({**job, "status": over}, pods).phase == state.FAILED
+
+
+@pytest.mark.parametrize(("known_at_look", "lets_go"), [(1, False), (4, False), (99, True)])
+def test_a_pod_that_only_starts_is_not_in_the_clusters_dns_yet(
+    monkeypatch: pytest.MonkeyPatch, known_at_look: int, lets_go: bool
+) -> None:
+    monkeypatch.setenv(in_pod.ENV, "60")
+    monkeypatch.setattr(in_pod, "SOON_SECONDS", 2.0)
+    found, ended = in_pod.Gang(), list[int]()
+    looks = iter(range(1, 200))
+    times = iter([0.0, math.inf])
+
+    def there(_: str) -> bool:
+        return next(looks) >= known_at_look
+
+    def following(*_: Any) -> float:
+        at = next(times)
+        if at == math.inf:  # it has not let go at the first
+            found.form()
+        return min(at, 1.0)
+
+    monkeypatch.setattr(found, "_all_there", there)
+    monkeypatch.setattr(in_pod, "next_time", following)
+    monkeypatch.setattr(in_pod.os, "kill", lambda pid, _: ended.append(pid))
+    found.watch()
+    assert bool(ended) == lets_go
