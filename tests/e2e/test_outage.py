@@ -59,6 +59,13 @@ def upload(sky: Sky, folder: Path) -> Result:
     return sky.ok("launch", "-c", "files", *SMALL, "--workdir", str(folder), "--", check, timeout=240)
 
 
+def begun(sky: Sky) -> bool:
+    """Whether some of the big file has come: what is not complete has another name."""
+    pod = sky.pods("files")[0]["metadata"]["name"]
+    look = 'for file in ~/sky_workdir/.sky-*; do [ -s "$file" ] && echo yes; done; true'
+    return bool(sky.kubectl("exec", pod, "-c", "task", "--", "sh", "-c", look))
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     with open(tmp_path / "big", "wb") as file:
@@ -85,7 +92,7 @@ def test_following_and_uploading_go_on(
     process, came = follow(sky, lines)
     with ThreadPoolExecutor(1) as pool:
         sending = pool.submit(upload, sky, folder)
-        time.sleep(1.2)  # it is under way
+        eventually("it is under way", lambda: sending.done() or begun(sky), 30)
         assert not sending.done()
         disturb(own_cluster)
         free = time.monotonic()
