@@ -135,11 +135,12 @@ class Job:
         if self.spec.get("launch"):
             waits_for = renewal.claim(nodes)
         else:
-            waits_for = next((node for node in nodes if node.whole != node.boot), None)
-            for node in nodes:
-                if node.failure and node.whole != node.boot:
+            lacking = [node for node in nodes if node.whole != node.boot]
+            for node in lacking:
+                if node.failure:
                     code, why = node.failure
                     self.finish("FAILED_SETUP", code, why, node.rank)
+            waits_for = lacking[0] if lacking else None
         if waits_for:
             self.set(reason=waits_for.says or "node %d was made anew" % waits_for.rank)
         return not waits_for

@@ -49,7 +49,8 @@ class Node:
         self.boot = None  # which of the pods that have had this place it is
         self.told = threading.Event()  # what sessions and ssh need
         self.whole = None  # the boot that has the launch's files and setup; of one that replaces another see renewal.py
-        self.says = None  # such a one: what it waits for
+        self.anew = threading.Event()  # such a one has come
+        self.says = None  # what it waits for
         self.busy = False  # whether it gets it just now
         self.failure = None  # (exit code, why) it has not, and does not get it
         threading.Thread(target=self._keep, daemon=True).start()
@@ -96,7 +97,9 @@ class Node:
             self.told.clear()
             self.says = self.failure = None
             self.boot = self.info["boot"]
-            if not self.info["replaced"]:
+            if self.info["replaced"]:
+                self.anew.set()
+            else:
                 self.whole = self.boot
         self.up.set()
         return True

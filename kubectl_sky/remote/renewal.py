@@ -63,6 +63,7 @@ class Renewal:
     def __init__(self, queue):
         self.queue = queue
         self._tries = {}  # boot -> how often it could not take the files
+        self._not_set_up = set()  # boots whose setup has failed
 
     def start(self):
         for node in self.queue.nodes:
@@ -70,14 +71,15 @@ class Renewal:
 
     def _keep(self, node):
         while True:
-            node.up.wait()
-            boot = node.boot
-            if node.whole != boot:
+            node.anew.wait()
+            node.anew.clear()
+            while node.whole != node.boot:
+                node.up.wait()
                 try:
-                    self._renew(node, boot)
+                    self._renew(node, node.boot)
                 except (OSError, wire.Cut, Lost):
                     pass  # one of the two went away
-            time.sleep(LOOK_SECONDS)
+                time.sleep(LOOK_SECONDS)
 
     def _renew(self, node, boot):
         failure = None
@@ -135,6 +137,8 @@ class Renewal:
         told = records.read("setup", 0)
         if not told or told["boots"][node.rank] == boot:
             return True
+        if boot in self._not_set_up:
+            return False  # until a launch claims it
         if told["spec"].get("setup"):
             if not all(other.info for other in self.queue.nodes):  # whose addresses it is told
                 return False
@@ -157,6 +161,7 @@ class Renewal:
         result = node.run("%d.again" % job.number, told["spec"]["setup"], env, hear, boot=boot)
         code, _ = job.judged(result)
         if code:
+            self._not_set_up.add(boot)
             said = result.get("error") or last[0].decode("utf-8", "replace").strip().rpartition("\n")[2]
             text = "its pod is new, and the setup failed with exit code %d" % code
             raise Failed(code, text + (" (%s)" % said if said else ""))

@@ -152,7 +152,7 @@ def check_resources(node: Node | None, report: Report) -> None:
 
 def _check_place(part: Node, path: str, report: Report) -> None:
     infra, cloud, region = part.get("infra"), part.get("cloud"), part.get("region")
-    old = next((name for name in _OLD_PLACE if part.get(name) is not None), None)
+    old = _old_place(part)
     if infra is not None and old:
         report.error(infra, join(path, "infra"), f"cannot be given together with `{old}`")
         return
@@ -169,19 +169,17 @@ def _check_place(part: Node, path: str, report: Report) -> None:
         report.warn(region, join(path, "region"), message, "a context: `infra: k8s/NAME`")
 
 
-_OLD_PLACE = ("cloud", "region", "zone")
+def _old_place(part: Node) -> str | None:
+    """The first of the fields that say it in the old form."""
+    return next((name for name in ("cloud", "region", "zone") if part.get(name) is not None), None)
 
 
 def _check_same_form(part: Node, base: Node, path: str, report: Report) -> None:
     """An alternative on top of the rest: not `infra` there and the old form here, or the other way round."""
-    for new, old in ((part, base), (base, part)):
-        other = next((name for name in _OLD_PLACE if old.get(name) is not None), None)
-        if new.get("infra") is not None and other:
-            own = "infra" if new is part else other
-            beside = other if new is part else "infra"
-            report.error(
-                part.get(own) or part, join(path, own), f"cannot be given together with `{beside}` of resources"
-            )
+    for own, beside in (("infra", _old_place(base)), (_old_place(part), "infra")):
+        node = part.get(own) if own else None
+        if own and node is not None and beside and base.get(beside) is not None:
+            report.error(node, join(path, own), f"cannot be given together with `{beside}` of resources")
 
 
 def _check_units(part: Node, path: str, report: Report) -> None:
@@ -208,13 +206,12 @@ def _check_instance_type(part: Node, base: Node, path: str, report: Report) -> N
     node = part.get("instance_type")
     if node is None or node.kind != "text":
         return
-    where = next((found for one in (part, base) for name in ("infra", "cloud") if (found := one.get(name))), None)
-    on_kubernetes = where is not None and str(where.value).split("/")[0].lower() in ("k8s", "kubernetes")
-    if not resources.is_virtual_type(node.value) and on_kubernetes:
-        report.error(node, join(path, "instance_type"), f"{shown(node.value)} is no instance type of Kubernetes",
-                     "write <n>CPU--<m>GB or <n>CPU--<m>GB--<GPU>:<k>, such as 4CPU--16GB--H100:1")  # fmt: skip
-        return
     if not resources.is_virtual_type(node.value):
+        where = next((found for one in (part, base) for name in ("infra", "cloud") if (found := one.get(name))), None)
+        if where is not None and str(where.value).split("/")[0].lower() in ("k8s", "kubernetes"):
+            report.error(node, join(path, "instance_type"), f"{shown(node.value)} is no instance type of Kubernetes",
+                         "write <n>CPU--<m>GB or <n>CPU--<m>GB--<GPU>:<k>, such as 4CPU--16GB--H100:1")  # fmt: skip
+            return
         message = f"{shown(node.value)} has no meaning on Kubernetes and is ignored"
         report.warn(node, join(path, "instance_type"), message, "a form that has: 4CPU--16GB--H100:1")
         return

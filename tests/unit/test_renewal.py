@@ -29,8 +29,21 @@ class Node:
     def ask(self, request):
         return {"sent": self.sent}
 
+    def run(self, name, *args, **options):
+        ran.append(name)
+        return {"exit": 3}
+
 case = json.loads(sys.argv[2])
-copied = []
+copied, ran = [], []
+
+class Job:
+    number, state = 1, {"places": [[0, []], [1, []]]}
+
+    def environment(self, rank, phase):
+        return {}
+
+    def judged(self, result):
+        return result["exit"], None
 
 def hand_over(donor, node):
     copied.append(donor.rank)
@@ -46,12 +59,14 @@ nodes = [Node(0, case["donor"], case.get("up", True)), Node(1, case.get("own", F
 class Queue:
     pass
 
-Queue.nodes = nodes
+Queue.nodes, Queue.jobs, Queue.task = nodes, {1: Job()}, {"num_nodes": 2, "cpus": 1}
+for node in nodes:
+    node.info = {"ip": "10.0.0.1"}
 renewed = renewal.Renewal(Queue)
 for _ in range(5):
     renewed._renew(nodes[1], "new")
 record = records.read("setup", 0)
-print(json.dumps([nodes[1].whole, nodes[1].says, nodes[1].failure, copied, record and record["boots"]]))
+print(json.dumps([nodes[1].whole, nodes[1].says, nodes[1].failure, copied, record and record["boots"], ran]))
 """
 KNOWN = {"number": 1, "spec": {"setup": None}, "boots": ["old", "old"], "files": True}
 ANEW = "node 1 was made anew"
@@ -99,3 +114,9 @@ def test_it_takes_none_while_a_client_brings_some(tmp_path: Path) -> None:
     os.utime(tmp_path / "syncing", (time.time() - 60,) * 2)
     (tmp_path / "records").rename(tmp_path / "before")
     assert renewed(tmp_path, {"donor": True, "record": KNOWN})[0] == "new"
+
+
+def test_a_setup_that_fails_runs_once(tmp_path: Path) -> None:
+    found = renewed(tmp_path, {"donor": False, "record": {**KNOWN, "files": False, "spec": {"setup": "exit 3"}}})
+    assert found[0] is None and found[5] == ["1.again"]
+    assert found[2] == [3, "its pod is new, and the setup failed with exit code 3: launch it again, which brings both"]
